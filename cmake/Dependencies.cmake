@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+#[[.rst:
+Dependencies
+------------
+
+All third-party libraries, each found once, as interface targets ``dep::...``. Which folder may use which is in
+``scripts/include-rules.yaml``.
+
+They are linked by name (``-lfoo``), so one list serves both flavours: the daemon adds ``-static`` and gets the archives, tests
+and sanitizer builds get the shared objects. gRPC is the ``unsecure`` build: every socket of ours is a Unix socket, so TLS would
+be dead weight. fmt and spdlog are header-only because Debian has no archives of them.
+#]]
+include_guard(GLOBAL)
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt CONFIG REQUIRED)
+find_package(spdlog CONFIG REQUIRED)
+find_package(CLI11 CONFIG REQUIRED)
+find_program(PROTOC_EXECUTABLE protoc REQUIRED)
+find_program(GRPC_CPP_PLUGIN_EXECUTABLE grpc_cpp_plugin REQUIRED)
+
+# _pkg_dependency(<name> <pkg-config modules>... [PRIVATE_LIBRARIES <libraries>...])
+# PRIVATE_LIBRARIES are what the archives need and the shared objects bring along; Debian's .pc files do not name them.
+function(_pkg_dependency name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "PRIVATE_LIBRARIES")
+  pkg_check_modules(PC_${name} REQUIRED ${arg_UNPARSED_ARGUMENTS})
+  set(libraries ${PC_${name}_LIBRARIES} ${PC_${name}_STATIC_LIBRARIES} ${arg_PRIVATE_LIBRARIES})
+  list(REMOVE_DUPLICATES libraries)
+  list(TRANSFORM libraries PREPEND "-l")
+  add_library(dep_${name} INTERFACE)
+  add_library(dep::${name} ALIAS dep_${name})
+  target_include_directories(dep_${name} SYSTEM INTERFACE ${PC_${name}_INCLUDE_DIRS})
+  # A group, because archives of one family need each other in no particular order.
+  target_link_libraries(dep_${name} INTERFACE "-Wl,--as-needed,--start-group" ${libraries} "-Wl,--end-group" Threads::Threads)
+endfunction()
+
+_pkg_dependency(status absl_statusor absl_status)
+_pkg_dependency(yaml yaml-cpp)
+_pkg_dependency(protobuf protobuf-lite)
+_pkg_dependency(grpc grpc++_unsecure PRIVATE_LIBRARIES address_sorting upb cares re2 z)
+target_link_libraries(dep_grpc INTERFACE dep::protobuf)
+
+add_library(dep_fmt INTERFACE)
+add_library(dep::fmt ALIAS dep_fmt)
+target_link_libraries(dep_fmt INTERFACE fmt::fmt-header-only)
+add_library(dep_spdlog INTERFACE)
+add_library(dep::spdlog ALIAS dep_spdlog)
+target_link_libraries(dep_spdlog INTERFACE spdlog::spdlog_header_only)
+add_library(dep_cli INTERFACE)
+add_library(dep::cli ALIAS dep_cli)
+target_link_libraries(dep_cli INTERFACE CLI11::CLI11)
