@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plugin/core/window.h"
+
+// What the administrator wants: the validated content of the YAML configuration (docs/configuration.md).
+namespace dp::core {
+
+enum class Mode {
+  kEnforce,  // reserve a window per allocation and write it to the kernel
+  kObserve,  // never write; hand over the window in force
+};
+
+// Matches a PCI function if every given field does.
+struct Selector {
+  std::optional<std::uint16_t> vendor;
+  std::optional<std::uint16_t> device;
+  std::optional<std::uint16_t> subsystem_vendor;
+  std::optional<std::uint16_t> subsystem_device;
+  // The leading one, two or three bytes of the class code: 0x01, 0x0108 or 0x010802, with class_bytes = 1, 2, 3.
+  std::optional<std::uint32_t> class_prefix;
+  int class_bytes = 0;
+  std::optional<std::string> driver;   // exact name
+  std::vector<std::string> addresses;  // fnmatch(3) globs over the full address; empty: any
+  std::optional<int> numa_node;
+  int line = 0;  // where it stands in the file, for messages
+};
+
+struct Resource {
+  std::string name;  // extended resource name: "vendor.example/nvme"
+  std::vector<Selector> selectors;  // one that matches is enough
+  int line = 0;
+};
+
+// Windows are cut from [start, end), each window_size long; all three on the granule.
+struct Pool {
+  std::uint64_t start = 0x09000000;
+  std::uint64_t end = 0x10000000;
+  std::uint64_t window_size = kWindowGranule;
+};
+
+struct Config {
+  std::vector<Resource> resources;
+  Pool pool;
+  Mode mode = Mode::kEnforce;
+};
+
+}  // namespace dp::core
