@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "absl/status/status.h"
+
+// Structured log on standard error: one line per record, written at once by the calling thread. Any
+// thread may log.
+//
+//   log::Info("registered", {{"resource", resource.name}, {"devices", devices.size()}});
+//
+// The message is a constant that can be searched for; what varies goes into fields. A record is
+//   2026-11-23T07:10:00.123Z info registered resource=vendor.example/nvme devices=3
+// or, as JSON, an object with "time", "level", "message" and the fields. Bytes that are no text are
+// escaped, so that one record is always one line, and JSON always valid, whatever a device calls
+// itself.
+namespace dp::log {
+
+enum class Level { kDebug, kInfo, kWarning, kError };
+enum class Format { kText, kJson };
+
+// "debug", "info", "warning" or "error".
+std::optional<Level> ParseLevel(std::string_view name);
+// "text" or "json".
+std::optional<Format> ParseFormat(std::string_view name);
+
+// Of the whole process; call it before other threads log. Until then: kInfo, kText.
+void Configure(Level lowest, Format format);
+
+// What a field may hold. Refers to text, owns none: meant to live as long as one log call.
+class Value {
+ public:
+  template <typename T>
+  requires std::convertible_to<const T&, std::string_view> Value(const T& text)
+      : value_(std::string_view(text)) {}  // NOLINT(google-explicit-constructor)
+  template <std::signed_integral T>
+  Value(T number) : value_(std::int64_t{number}) {}  // NOLINT(google-explicit-constructor)
+  template <std::unsigned_integral T>
+  Value(T number) : value_(std::uint64_t{number}) {}  // NOLINT(google-explicit-constructor)
+  Value(bool flag) : value_(flag) {}                  // NOLINT(google-explicit-constructor)
+  // The message of the status; its code belongs to the caller's protocol, not to the reader of a
+  // log.
+  Value(const absl::Status& status)  // NOLINT(google-explicit-constructor)
+      : value_(std::string_view(status.message().data(), status.message().size())) {}
+
+  [[nodiscard]] const auto& get() const { return value_; }
+
+ private:
+  std::variant<std::string_view, std::int64_t, std::uint64_t, bool> value_;
+};
+
+struct Field {
+  std::string_view key;
+  Value value;
+};
+using Fields = std::initializer_list<Field>;
+
+void Debug(std::string_view message, Fields fields = {});
+void Info(std::string_view message, Fields fields = {});
+void Warning(std::string_view message, Fields fields = {});
+void Error(std::string_view message, Fields fields = {});
+
+}  // namespace dp::log
