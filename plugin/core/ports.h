@@ -1,38 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "plugin/core/inventory.h"
+#include "plugin/core/settings.h"
 #include "plugin/core/window.h"
 
-// What the core asks of the outside. Implemented elsewhere, wired in app/.
+// What the core asks of the outside. Implemented elsewhere, wired in app/. All of it is called on the
+// loop thread.
 namespace dp::core {
 
-// The kernel's msi_window attribute of each IOMMU group. Called on the loop thread; every call is one short system call pair.
+// The kernel's msi_window attribute of each IOMMU group. Every call is one short system call pair.
 class MsiWindowKnob {
  public:
   virtual ~MsiWindowKnob() = default;
   // The window in force.
-  // NotFound: no such group, or a kernel without the attribute. FailedPrecondition: the group has no software window ("none").
+  // NotFound: no such group, or a kernel without the attribute. FailedPrecondition: the group has no
+  // software window ("none").
   virtual absl::StatusOr<Window> Read(std::uint32_t group) = 0;
-  // PermissionDenied (EACCES), Unavailable (EBUSY: a VFIO user owns the group), OutOfRange (ERANGE), AlreadyExists (EADDRINUSE),
-  // Unimplemented (EOPNOTSUPP), InvalidArgument (EINVAL), NotFound; each message is one sentence with the path and the value.
+  // PermissionDenied (EACCES), Unavailable (EBUSY: a VFIO user owns the group), OutOfRange (ERANGE),
+  // AlreadyExists (EADDRINUSE), Unimplemented (EOPNOTSUPP), InvalidArgument (EINVAL), NotFound; each
+  // message is one sentence with the path and the value.
   virtual absl::Status Write(std::uint32_t group, Window window) = 0;
   // Writes "default". Errors as Write().
   virtual absl::Status Reset(std::uint32_t group) = 0;
 };
 
-// Reads the host. Called on the loop thread.
+// Reads the host.
 class HostScanner {
  public:
   virtual ~HostScanner() = default;
-  // Every IOMMU group with its members. What cannot be read is listed in Inventory::skipped; the rest stands.
-  // FailedPrecondition: sysfs is not mounted there, or the host has no IOMMU groups at all; names the path.
+  // Every IOMMU group with its members. What cannot be read is listed in Inventory::skipped; the
+  // rest stands.
+  // FailedPrecondition: sysfs is not mounted there, or the host has no IOMMU groups at all; names the
+  // path.
   virtual absl::StatusOr<Inventory> Scan() = 0;
+  // One group, read afresh.
+  // NotFound: no such group (any more). FailedPrecondition: it cannot be read as a whole; the message
+  // is what Scan() would put into Inventory::skipped, with the path.
+  virtual absl::StatusOr<Group> ScanGroup(std::uint32_t number) = 0;
+};
+
+// Where the settings of an allocation are left for its container.
+class SettingsStore {
+ public:
+  virtual ~SettingsStore() = default;
+  // Writes the file of this allocation, in place of an older one of the same `key`, in one step: a
+  // reader sees the old one or the new one whole. Returns the directory that holds it. `key` is the
+  // lowest device ID of the allocation.
+  // The message of an error names the path.
+  virtual absl::StatusOr<std::string> Put(const std::string& key, const Settings& settings) = 0;
+  // Removes it. Ok if there is none.
+  virtual absl::Status Remove(const std::string& key) = 0;
+};
+
+// One-shot timers of the loop thread.
+class Timers {
+ public:
+  virtual ~Timers() = default;
+  virtual void CallAfter(std::chrono::steady_clock::duration delay, std::function<void()> call) = 0;
 };
 
 }  // namespace dp::core
