@@ -8,7 +8,8 @@
 
 #include "plugin/core/window.h"
 
-// What the administrator wants: the validated content of the YAML configuration (docs/configuration.md).
+// What the administrator wants: the validated content of the YAML configuration
+// (docs/configuration.md).
 namespace dp::core {
 
 enum class Mode {
@@ -22,7 +23,8 @@ struct Selector {
   std::optional<std::uint16_t> device;
   std::optional<std::uint16_t> subsystem_vendor;
   std::optional<std::uint16_t> subsystem_device;
-  // The leading one, two or three bytes of the class code: 0x01, 0x0108 or 0x010802, with class_bytes = 1, 2, 3.
+  // The leading one, two or three bytes of the class code: 0x01, 0x0108 or 0x010802, with
+  // class_bytes = 1, 2, 3.
   std::optional<std::uint32_t> class_prefix;
   int class_bytes = 0;
   std::optional<std::string> driver;   // exact name
@@ -32,7 +34,7 @@ struct Selector {
 };
 
 struct Resource {
-  std::string name;  // extended resource name: "vendor.example/nvme"
+  std::string name;                 // extended resource name: "vendor.example/nvme"
   std::vector<Selector> selectors;  // one that matches is enough
   int line = 0;
 };

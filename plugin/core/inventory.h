@@ -21,17 +21,19 @@ struct PciIdentity {
   std::uint16_t subsystem_device = 0;
   std::uint32_t class_code = 0;  // 24 bits: base class, subclass, programming interface
 
-  // A bridge stays with its own driver when the functions behind it are passed through (base class 06).
+  // A bridge stays with its own driver when the functions behind it are passed through (base class
+  // 06).
   [[nodiscard]] bool is_bridge() const { return class_code >> 16 == 0x06; }
 };
 
-// A member of an IOMMU group: a PCI function, or (pci empty) a device of another bus, for example platform.
+// A member of an IOMMU group: a PCI function, or (pci empty) a device of another bus, for example
+// platform.
 struct Function {
   std::string name;  // as in /sys/bus/<bus>/devices; for PCI FormatPciAddress(pci->address)
   std::optional<PciIdentity> pci;
-  std::string driver;             // empty: no driver bound
-  std::string cdev;               // "vfio7" of /dev/vfio/devices/vfio7; empty: none
-  std::optional<int> numa_node;   // empty where the host says -1
+  std::string driver;            // empty: no driver bound
+  std::string cdev;              // "vfio7" of /dev/vfio/devices/vfio7; empty: none
+  std::optional<int> numa_node;  // empty where the host says -1
 
   [[nodiscard]] bool is_bridge() const { return pci.has_value() && pci->is_bridge(); }
 };
@@ -47,8 +49,9 @@ struct ReservedRegion {
 
 // How a group's MSI window can be steered on this kernel.
 enum class Knob {
-  kAbsent,   // no msi_window attribute: a kernel without the series
-  kNone,     // the attribute says "none": the group has no software window (for example x86, hardware MSI region)
+  kAbsent,  // no msi_window attribute: a kernel without the series
+  kNone,  // the attribute says "none": the group has no software window (for example x86, hardware
+          // MSI region)
   kPresent,  // the window can be moved
 };
 

@@ -12,8 +12,8 @@
 #include "plugin/core/settings.h"
 #include "plugin/core/window.h"
 
-// What the core asks of the outside. Implemented elsewhere, wired in app/. All of it is called on the
-// loop thread.
+// What the core asks of the outside. Implemented elsewhere, wired in app/. All of it is called on
+// the loop thread.
 namespace dp::core {
 
 // The kernel's msi_window attribute of each IOMMU group. Every call is one short system call pair.
@@ -21,12 +21,12 @@ class MsiWindowKnob {
  public:
   virtual ~MsiWindowKnob() = default;
   // The window in force.
-  // NotFound: no such group, or a kernel without the attribute. FailedPrecondition: the group has no
-  // software window ("none").
+  // NotFound: no such group, or a kernel without the attribute. FailedPrecondition: the group has
+  // no software window ("none").
   virtual absl::StatusOr<Window> Read(std::uint32_t group) = 0;
-  // PermissionDenied (EACCES), Unavailable (EBUSY: a VFIO user owns the group), OutOfRange (ERANGE),
-  // AlreadyExists (EADDRINUSE), Unimplemented (EOPNOTSUPP), InvalidArgument (EINVAL), NotFound; each
-  // message is one sentence with the path and the value.
+  // PermissionDenied (EACCES), Unavailable (EBUSY: a VFIO user owns the group), OutOfRange
+  // (ERANGE), AlreadyExists (EADDRINUSE), Unimplemented (EOPNOTSUPP), InvalidArgument (EINVAL),
+  // NotFound; each message is one sentence with the path and the value.
   virtual absl::Status Write(std::uint32_t group, Window window) = 0;
   // Writes "default". Errors as Write().
   virtual absl::Status Reset(std::uint32_t group) = 0;
@@ -38,12 +38,12 @@ class HostScanner {
   virtual ~HostScanner() = default;
   // Every IOMMU group with its members. What cannot be read is listed in Inventory::skipped; the
   // rest stands.
-  // FailedPrecondition: sysfs is not mounted there, or the host has no IOMMU groups at all; names the
-  // path.
+  // FailedPrecondition: sysfs is not mounted there, or the host has no IOMMU groups at all; names
+  // the path.
   virtual absl::StatusOr<Inventory> Scan() = 0;
   // One group, read afresh.
-  // NotFound: no such group (any more). FailedPrecondition: it cannot be read as a whole; the message
-  // is what Scan() would put into Inventory::skipped, with the path.
+  // NotFound: no such group (any more). FailedPrecondition: it cannot be read as a whole; the
+  // message is what Scan() would put into Inventory::skipped, with the path.
   virtual absl::StatusOr<Group> ScanGroup(std::uint32_t number) = 0;
 };
 

@@ -12,8 +12,8 @@
 
 namespace dp::core {
 
-// What a container is told about the doorbells of its devices; api/settings/v1.schema.json is the same
-// as JSON.
+// What a container is told about the doorbells of its devices; api/settings/v1.schema.json is the
+// same as JSON.
 struct Settings {
   struct Group {
     std::string device;                  // ID of the advertised Device

@@ -10,10 +10,12 @@
 
 namespace dp::core {
 
-// The kernel places windows on this grid (Documentation/ABI/testing/sysfs-kernel-iommu_groups, msi_window).
+// The kernel places windows on this grid (Documentation/ABI/testing/sysfs-kernel-iommu_groups,
+// msi_window).
 inline constexpr std::uint64_t kWindowGranule = 0x100000;
 
-// A range of I/O virtual addresses at which a group's MSI doorbells are mapped: [base, base + size), in bytes.
+// A range of I/O virtual addresses at which a group's MSI doorbells are mapped: [base, base +
+// size), in bytes.
 struct Window {
   std::uint64_t base = 0;
   std::uint64_t size = 0;
