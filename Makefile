@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door: every target is one command that can be run by itself.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-lab demo bench kernel clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
+
+deps: ## install the Debian packages that are missing (root)
+	@scripts/install-deps
+
+build: deps ## build the daemon as it is shipped: build/release/plugin/vfio-doorbell-plugin
+	cmake --preset release
+	cmake --build --preset release
+
+check: deps ## formatting, clang-tidy, include rules, licences, shell, Python
+	@scripts/check
+
+test: ## everything, as CI runs it
+	@scripts/test
+
+test-unit: ## unit tests
+	@scripts/test unit
+
+test-integration: ## the real binary against a fake kubelet and a fake sysfs
+	@scripts/test integration
+
+test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
+	@scripts/test asan-ubsan
+
+test-kernel: ## the kernel series in an emulated arm64 machine
+	@scripts/test kernel
+
+test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
+	@scripts/test lab
+
+demo: deps ## watch the whole chain work, with times
+	@tests/e2e/demo
+
+bench: deps ## measure the daemon: build/bench.json and docs/performance.md
+	@scripts/bench
+
+kernel: deps ## build the patched arm64 kernel; prints where its Image is
+	@kernel/build
+
+clean: ## remove build/ (caches outside the checkout stay)
+	rm -rf build
