@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,27 +18,29 @@
 
 namespace dp::os {
 
-// One thread, one epoll(7) set: the thread that calls Run() owns all mutable state of the daemon. Every other thread (gRPC's)
-// reaches that state through Post() alone.
+// One thread, one epoll(7) set: the thread that calls Run() owns all mutable state of the daemon.
+// Every other thread (gRPC's) reaches that state through Post() alone.
 //
-// Handlers run on the loop thread, one at a time. A handler may add and remove descriptors and timers, its own included: what is
-// removed during a dispatch is not called any more and is freed after it.
+// Handlers run on the loop thread, one at a time. A handler may add and remove descriptors and
+// timers, its own included: what is removed during a dispatch is not called any more and is freed
+// after it.
 //
-// The loop sleeps without a time-out: no descriptor ready, no timer due, nothing posted means no wakeup.
+// The loop sleeps without a time-out: no descriptor ready, no timer due, nothing posted means no
+// wakeup.
 class EventLoop {
  public:
   using Handler = std::function<void()>;
   using Clock = std::chrono::steady_clock;
   enum class TimerId : std::uint64_t {};
 
-  // Internal: the kernel refuses an epoll instance, an eventfd or a timerfd.
+  // Fails if the kernel refuses an epoll instance, an eventfd or a timerfd.
   static absl::StatusOr<std::unique_ptr<EventLoop>> Create();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
 
-  // Calls `handler` whenever `fd` is readable (level-triggered) or hung up. The caller keeps the descriptor and must Unwatch()
-  // it before closing it.
+  // Calls `handler` whenever `fd` is readable (level-triggered) or hung up. The caller keeps the
+  // descriptor and must Unwatch() it before closing it.
   absl::Status WatchReadable(int fd, Handler handler);
   void Unwatch(int fd);
 
@@ -44,12 +49,46 @@ class EventLoop {
   // Harmless if the timer has fired already.
   void Cancel(TimerId timer);
 
-  // From any thread: runs `task` on the loop thread, in the order of the calls. The only member that other threads may use.
+  // From any thread: runs `task` on the loop thread, in the order of the calls. The only member,
+  // besides Stop(), that other threads may use.
   void Post(Handler task);
 
-  // Runs until Stop(). Tasks posted before Stop() are run first; later ones are destroyed with the loop, unrun.
+  // Runs until Stop(); call it once. Tasks posted before Stop() are run first; later ones are
+  // destroyed with the loop, unrun.
   void Run();
   void Stop();
+
+ private:
+  // On the heap, so that a handler that removes itself stays where it is until it has returned.
+  using OwnedHandler = std::unique_ptr<Handler>;
+  struct Watch {
+    std::uint32_t generation = 0;
+    OwnedHandler handler;
+  };
+  // Ordered by time, then by age.
+  using TimerKey = std::pair<Clock::time_point, std::uint64_t>;
+
+  EventLoop(base::UniqueFd epoll, base::UniqueFd wakeup, base::UniqueFd timer);
+  void Dispatch(std::uint64_t epoll_key);
+  void RunPosted();
+  void RunDueTimers();
+  void ArmTimer();
+  void Discard(OwnedHandler handler);
+
+  base::UniqueFd epoll_;
+  base::UniqueFd wakeup_;  // eventfd(2): something was posted
+  base::UniqueFd timer_;   // timerfd_create(2): armed for the earliest of timers_
+  std::unordered_map<int, Watch> watches_;
+  std::uint32_t next_generation_ = 0;
+  std::map<TimerKey, OwnedHandler> timers_;
+  std::uint64_t next_timer_ = 0;
+  std::deque<Handler> due_tasks_;  // taken over from posted_
+  std::vector<OwnedHandler> discarded_;
+  bool dispatching_ = false;
+  bool stopped_ = false;
+
+  std::mutex mutex_;
+  std::deque<Handler> posted_;  // guarded by mutex_
 };
 
 }  // namespace dp::os

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/os/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "plugin/base/status_macros.h"
+#include "plugin/base/unique_fd.h"
+#include "plugin/os/syscall.h"
+
+namespace dp::os {
+namespace {
+
+absl::Status WriteAll(int fd, std::string_view content, const std::string& path) {
+  while (!content.empty()) {
+    const ssize_t written =
+        RetryOnEintr([&] { return ::write(fd, content.data(), content.size()); });
+    if (written < 0) return ErrnoError(errno, "write " + path);
+    content.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteNew(const std::string& path, std::string_view content, mode_t mode) {
+  const base::UniqueFd fd(RetryOnEintr([&] {
+    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+  }));
+  if (!fd.valid()) return ErrnoError(errno, "create " + path);
+  if (::fchmod(fd.get(), mode) < 0) return ErrnoError(errno, "set the mode of " + path);
+  RETURN_IF_ERROR(WriteAll(fd.get(), content, path));
+  if (RetryOnEintr([&] { return ::fsync(fd.get()); }) < 0)
+    return ErrnoError(errno, "write " + path + " to disk");
+  return absl::OkStatus();
+}
+
+// The rename is on disk only when the folder is.
+absl::Status SyncParent(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const base::UniqueFd fd(
+      RetryOnEintr([&] { return ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!fd.valid()) return ErrnoError(errno, "open " + parent);
+  if (RetryOnEintr([&] { return ::fsync(fd.get()); }) < 0)
+    return ErrnoError(errno, "write " + parent + " to disk");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_bytes) {
+  const base::UniqueFd fd(
+      RetryOnEintr([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
+  if (!fd.valid()) return ErrnoError(errno, "open " + path);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) < 0) return ErrnoError(errno, "read " + path);
+  if (!S_ISREG(info.st_mode))
+    return absl::FailedPreconditionError(fmt::format("{} is not a regular file", path));
+
+  // One byte more than allowed tells a full file from one that is too long; the size in `info` may
+  // be stale or, in /proc, 0.
+  std::string content(max_bytes + 1, '\0');
+  std::size_t length = 0;
+  while (length < content.size()) {
+    const ssize_t size = RetryOnEintr(
+        [&] { return ::read(fd.get(), content.data() + length, content.size() - length); });
+    if (size < 0) return ErrnoError(errno, "read " + path);
+    if (size == 0) break;
+    length += static_cast<std::size_t>(size);
+  }
+  if (length > max_bytes)
+    return absl::OutOfRangeError(fmt::format("{} has more than {} bytes", path, max_bytes));
+  content.resize(length);
+  content.shrink_to_fit();
+  return content;
+}
+
+absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
+  const std::string fresh = path + ".new";
+  absl::Status status = WriteNew(fresh, content, mode);
+  if (status.ok() && ::rename(fresh.c_str(), path.c_str()) < 0) {
+    status = ErrnoError(errno, fmt::format("rename {} to {}", fresh, path));
+  }
+  if (!status.ok()) {
+    ::unlink(fresh.c_str());
+    return status;
+  }
+  return SyncParent(path);
+}
+
+}  // namespace dp::os
