@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""arm64 packages of the machine's own Debian, without touching the machine's APT.
+
+A private APT (own lists, status and cache, architecture arm64) uses the sources the machine
+already trusts. Packages are only ever unpacked: no maintainer script runs.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+
+from . import cache
+from .errors import LabError
+
+UNWANTED = ["./usr/share/" + d + "/*" for d in
+            ("doc", "man", "info", "locale", "lintian", "bug", "perl", "zoneinfo", "bash-completion")]
+
+
+def packages(kind, names, closure=True):
+    """A cache entry with the .debs of `names` and, as a `closure`, everything they depend on.
+
+    The versions are those the machine's sources offer when the entry is first made; they stay
+    until the entry is removed or `names` changes.
+    """
+    fetch = _fetch_closure if closure else _fetch_named
+    return cache.entry(f"debs-{kind}", [_release(), *names], lambda place: fetch(names, place))
+
+
+def newest(pattern):
+    """The package with the highest version whose name matches the regular expression."""
+    listing = _apt("apt-cache", "search", "--names-only", pattern)
+    names = [line.split()[0] for line in listing.splitlines()]
+    if not names:
+        raise LabError(f"no arm64 package is called {pattern}")
+    return max(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
+
+
+def unpack(debs, tree, keep_docs=False):
+    """Unpacks every .deb in the directory `debs` into `tree`, a file system with merged /usr."""
+    for part in ("bin", "sbin", "lib"):
+        (tree / "usr" / part).mkdir(parents=True, exist_ok=True)
+        if not (tree / part).is_symlink():
+            (tree / part).symlink_to(f"usr/{part}")
+    excludes = [] if keep_docs else [f"--exclude={pattern}" for pattern in UNWANTED]
+    for deb in sorted(debs.glob("*.deb")):
+        # tar, not dpkg-deb --extract: that one replaces the links of the merged /usr by directories.
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as data:
+            subprocess.run(["tar", "--extract", "--keep-directory-symlink", "--directory", tree,
+                            *excludes], stdin=data.stdout, check=True)
+        if data.returncode != 0:
+            raise LabError(f"{deb.name} cannot be unpacked")
+
+
+def _release():
+    """The machine's Debian release: "bookworm"."""
+    return platform.freedesktop_os_release()["VERSION_CODENAME"]
+
+
+def _sources():
+    """The machine's Debian sources as one-line entries for arm64."""
+    form = "$(ORIGIN)|$(CREATED_BY)|$(SITE) $(RELEASE) $(COMPONENT)"
+    targets = subprocess.run(["apt-get", "indextargets", "--format", form],
+                             capture_output=True, text=True, check=True).stdout
+    places = sorted({line.split("|")[2] for line in targets.splitlines()
+                     if line.startswith("Debian|Packages|")})
+    if not places:
+        raise LabError("this machine's APT knows no Debian packages: run apt-get update")
+    return "".join(f"deb [arch=arm64] {place}\n" for place in places)
+
+
+def _configure(state):
+    """Writes the private APT's configuration below `state`; returns the file."""
+    for part in ("lists/partial", "archives/partial"):
+        (state / part).mkdir(parents=True, exist_ok=True)
+    (state / "status").touch()
+    (state / "sources.list").write_text(_sources())
+    # The machine's way to the mirrors (proxies) is kept; its hooks are not.
+    acquire = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True,
+                             check=True).stdout
+    conf = state / "apt.conf"
+    conf.write_text(f"""{acquire}
+APT::Architecture "arm64";
+APT::Architectures {{ "arm64"; }};
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Dir::State "{state}";
+Dir::State::status "{state}/status";
+Dir::State::lists "{state}/lists";
+Dir::Cache "{state}";
+Dir::Cache::archives "{state}/archives";
+Dir::Etc::sourcelist "{state}/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Etc::main "-";
+Dir::Etc::parts "-";
+Dir::Etc::preferences "-";
+Dir::Etc::preferencesparts "-";
+""")
+    return conf
+
+
+def _apt(*command, directory=None):
+    """Runs a command of the private APT in `directory` and returns what it printed."""
+    state = cache.root() / "apt"
+    with cache.locked(cache.root() / "apt.lock"):
+        environment = os.environ | {"APT_CONFIG": str(_configure(state)), "LC_ALL": "C.UTF-8"}
+
+        def run(*words):
+            return subprocess.run(words, env=environment, cwd=directory, capture_output=True,
+                                  text=True, check=False)
+
+        def update():
+            done = run("apt-get", "update", "--error-on=any")
+            if done.returncode != 0:
+                raise LabError(f"arm64 package lists cannot be fetched:\n{done.stderr.strip()}")
+
+        fresh = not any((state / "lists").glob("*Packages*"))
+        if fresh:
+            update()
+        done = run(*command)
+        if done.returncode != 0 and not fresh:
+            # The lists may name versions that the mirror has replaced since.
+            update()
+            done = run(*command)
+        if done.returncode != 0:
+            raise LabError(f"{' '.join(command)}:\n{done.stderr.strip()}")
+        return done.stdout
+
+
+def _fetch_closure(names, place):
+    _apt("apt-get", "install", "--yes", "--download-only", *names)
+    # Asked with an empty archive directory, APT names every file of the closure, not only new ones.
+    listing = _apt("apt-get", "install", "--yes", "--print-uris",
+                   "-o", f"Dir::Cache::archives={place}", *names)
+    for leftover in place.iterdir():
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    archives = cache.root() / "apt" / "archives"
+    for name in re.findall(r"^'[^']+' (\S+\.deb) \d+", listing, re.MULTILINE):
+        os.link(archives / name, place / name)
+
+
+def _fetch_named(names, place):
+    _apt("apt-get", "download", *names, directory=place)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulated arm64 machine: what QEMU is told, and which PCI devices the node is given."""
+
+import dataclasses
+
+from . import cache, disks
+from .errors import LabError
+
+CPUS = 2
+MEMORY_MIB = 1536
+NVME_MIB = 16
+NVME_SEED = "vfio-doorbell lab"
+FIRST_DEVICE_SLOT = 0x10
+KINDS = {
+    "nvme": "an NVMe disk with a known pattern (MSI-X)",
+    "edu": "QEMU's edu device (MSI)",
+    "pair": "two edu functions of one slot: without ACS one IOMMU group",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """The devices under test, all handed to vfio-pci when the node starts."""
+    arguments: list[str]
+    bdfs: list[str]  # in the order asked for: "0000:00:10.0"
+
+
+def nvme_image():
+    """The raw image every NVMe of a node starts from."""
+    return cache.entry("nvme", [NVME_SEED, str(NVME_MIB)], lambda place: disks.write_pattern(
+        place / "nvme.img", NVME_MIB, NVME_SEED)) / "nvme.img"
+
+
+def make_devices(kinds, directory):
+    """Arguments for the devices `kinds`, one slot each; their disks are made in `directory`."""
+    arguments, bdfs = [], []
+    for number, kind in enumerate(kinds):
+        slot = f"{FIRST_DEVICE_SLOT + number:02x}"
+        bdfs.append(f"0000:00:{slot}.0")
+        if kind == "nvme":
+            overlay = directory / f"nvme{number}.qcow2"
+            disks.make_overlay(nvme_image(), overlay)
+            arguments += ["-drive", f"file={overlay},if=none,id=nvme{number},cache=unsafe",
+                          "-device", f"nvme,drive=nvme{number},serial=lab{number},addr={slot}.0"]
+        elif kind == "edu":
+            arguments += ["-device", f"edu,addr={slot}.0"]
+        elif kind == "pair":
+            bdfs.append(f"0000:00:{slot}.1")
+            arguments += ["-device", f"edu,addr={slot}.0,multifunction=on",
+                          "-device", f"edu,addr={slot}.1"]
+        else:
+            known = "; ".join(f"{name}: {text}" for name, text in KINDS.items())
+            raise LabError(f"no device is called {kind} ({known})")
+    return Devices(arguments, bdfs)
+
+
+def qemu_command(kernel, root, images, tap, devices):
+    """QEMU for a node: GICv3 with ITS, SMMUv3 in front of PCI, and EL2 so that KVM works in it."""
+    append = f"console=ttyAMA0 quiet root=/dev/vda rw lab.vfio={','.join(devices.bdfs)}"
+    return [
+        "qemu-system-aarch64",
+        "-M", "virt,gic-version=3,iommu=smmuv3,virtualization=on", "-cpu", "max,pauth-impdef=on",
+        # Without a bound on the translation buffer QEMU grows to 2 GB.
+        "-accel", "tcg,thread=multi,tb-size=256",
+        "-smp", str(CPUS), "-m", str(MEMORY_MIB),
+        "-nodefaults", "-display", "none", "-serial", "file:serial.log",
+        "-kernel", str(kernel.image), *(["-initrd", str(kernel.initrd)] if kernel.initrd else []),
+        "-append", append,
+        "-drive", f"file={root},if=none,id=root,cache=unsafe",
+        "-device", "virtio-blk-pci,drive=root,addr=1",
+        "-drive", f"file={images},if=none,id=images,cache=unsafe",
+        "-device", "virtio-blk-pci,drive=images,addr=2",
+        "-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no",
+        "-device", "virtio-net-pci,netdev=net,addr=3,romfile=",
+        "-device", "virtio-rng-pci,addr=4",
+        *devices.arguments,
+    ]

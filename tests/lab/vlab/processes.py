@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that outlive the command that started them, ended by nobody else's mistake."""
+
+import dataclasses
+import os
+import select
+import signal
+import subprocess
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """A process by pid and start time, so that a pid the system used again is not taken for it."""
+    pid: int
+    started: int  # clock ticks after boot, /proc/PID/stat field 22
+
+    @staticmethod
+    def start(command, log, directory):
+        """Starts `command` in a session of its own; its output goes to the file `log`."""
+        with open(log, "ab") as out:
+            child = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=out, start_new_session=True)
+        return Process(child.pid, _start_time(child.pid))
+
+    def is_alive(self):
+        """Whether it still runs; a zombie does not."""
+        return self.started != 0 and _start_time(self.pid) == self.started
+
+    def stop(self, grace_s=10):
+        """Ends it: asks, waits up to `grace_s`, then insists."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if not self.is_alive():
+                return
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(handle, number)
+                if select.select([handle], [], [], grace_s)[0]:
+                    return
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(handle)
+
+
+def _start_time(pid):
+    """Start time of `pid`, 0 where there is none or only a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            # The name, in parentheses, may hold anything; the rest is fields 3 and up.
+            fields = stat.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
