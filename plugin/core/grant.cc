@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/core/grant.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace dp::core {
+
+std::string VariableSuffix(std::string_view resource) {
+  std::string suffix(resource);
+  for (char& c : suffix) {
+    if (c == '/' || c == '.') c = '_';
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return suffix;
+}
+
+Settings::Group DescribeGroup(const Target& target, std::optional<Window> window) {
+  Settings::Group group{
+      .device = target.offer.id, .number = target.group.number, .functions = {}, .window = window};
+  for (const Function& function : target.group.functions) {
+    if (!function.is_bridge()) group.functions.push_back(function.name);
+  }
+  return group;
+}
+
+Grant MakeGrant(std::span<const Target> targets, const Settings& settings,
+                const std::string& settings_directory,
+                const std::function<bool(const std::string&)>& has_node) {
+  const std::string suffix = VariableSuffix(settings.resource);
+  Grant grant;
+  grant.settings = {.container_path = "/run/vfio-doorbell/" + suffix,
+                    .host_path = settings_directory};
+
+  std::string functions;
+  grant.device_nodes.emplace_back("/dev/vfio/vfio");
+  for (const Target& target : targets) {
+    if (!functions.empty()) functions += ',';
+    functions += target.offer.function;
+    grant.device_nodes.push_back(fmt::format("/dev/vfio/{}", target.group.number));
+    for (const Function& function : target.group.functions) {
+      if (function.cdev.empty()) continue;
+      const std::string node = "vfio/devices/" + function.cdev;
+      if (has_node(node)) grant.device_nodes.push_back("/dev/" + node);
+    }
+  }
+
+  grant.environment.emplace_back("PCI_RESOURCE_" + suffix, std::move(functions));
+  grant.environment.emplace_back("VFIO_DOORBELL_MODE_" + suffix, ModeName(settings.mode));
+  grant.environment.emplace_back("VFIO_DOORBELL_SETTINGS_" + suffix,
+                                 grant.settings.container_path + "/settings.json");
+  if (settings.window) {
+    grant.environment.emplace_back("VFIO_DOORBELL_WINDOW_" + suffix,
+                                   FormatWindow(*settings.window));
+  }
+  return grant;
+}
+
+}  // namespace dp::core

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/settings/settings_directory.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "plugin/base/status_macros.h"
+#include "plugin/os/file.h"
+#include "plugin/settings/settings_json.h"
+
+namespace dp::settings {
+namespace {
+
+// Everyone may read: the process in the container has any user ID.
+constexpr mode_t kFileMode = 0644;
+constexpr auto kDirectoryMode = std::filesystem::perms{0755};
+
+absl::Status MakeDirectory(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::create_directory(path, error)) {
+    // Whatever the umask.
+    std::filesystem::permissions(path, kDirectoryMode, error);
+  }
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), fmt::format("cannot make the directory {}", path));
+}
+
+}  // namespace
+
+SettingsDirectory::SettingsDirectory(std::string root) : root_(std::move(root)) {}
+
+absl::StatusOr<std::string> SettingsDirectory::Put(const std::string& key,
+                                                   const core::Settings& settings) {
+  std::string directory = root_ + "/" + key;
+  RETURN_IF_ERROR(MakeDirectory(root_));
+  RETURN_IF_ERROR(MakeDirectory(directory));
+  RETURN_IF_ERROR(
+      os::WriteFileAtomically(directory + "/settings.json", ToJson(settings), kFileMode));
+  return directory;
+}
+
+absl::Status SettingsDirectory::Remove(const std::string& key) {
+  const std::string directory = root_ + "/" + key;
+  std::error_code error;
+  std::filesystem::remove_all(directory, error);
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), fmt::format("cannot remove {}", directory));
+}
+
+}  // namespace dp::settings

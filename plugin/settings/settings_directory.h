@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "plugin/core/ports.h"
+
+namespace dp::settings {
+
+// A directory per allocation, with one file, settings.json:
+//   <root>/<key>/settings.json
+// A container gets the directory mounted, not the file, so that it would see a replaced file too.
+class SettingsDirectory final : public core::SettingsStore {
+ public:
+  // `root` is made when the first settings are written; its parent must exist.
+  explicit SettingsDirectory(std::string root);
+
+  absl::StatusOr<std::string> Put(const std::string& key, const core::Settings& settings) override;
+  absl::Status Remove(const std::string& key) override;
+
+ private:
+  const std::string root_;
+};
+
+}  // namespace dp::settings
