@@ -42,6 +42,9 @@ def build():
         for source, (target, mode) in PLACES.items():
             _install(NODE_FILES / source, tree / target, mode)
         _install(kubelet, tree / "usr/local/bin/kubelet", 0o755)
+        subprocess.run(["aarch64-linux-gnu-gcc", "-O2", "-Wall", "-Wextra", "-static", "-s",
+                        "-o", tree / "usr/local/bin/msi-address", NODE_FILES / "msi-address.c"],
+                       check=True)
         for path, text in ACCOUNTS.items():
             (tree / path).write_text(text)
         for path in ("dev", "proc", "sys", "run", "tmp", "root", "var/lib/containerd",

@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole chain on real parts, as functions that return facts.
+
+Kernel, kubelet, containerd, plugin, pod, QEMU, guest: `make demo` prints these facts, the tests
+assert them. Nothing here judges.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "lab"))
+
+from vlab import images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
+from vlab.errors import LabError  # noqa: E402
+from vlab.node import Node  # noqa: E402
+from vlab.progress import step  # noqa: E402
+
+PLUGIN_MANIFEST = ROOT / "manifests" / "static-pod.yaml"
+VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
+PLUGIN_POD = "vfio-doorbell-plugin"
+CONFIG_PATH = "/etc/vfio-doorbell/config.yaml"
+CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
+DEVICES = ["nvme", "edu", "pair"]
+READ_BYTES = 4 << 20  # what the guest reads: tests/lab/images/vm/guest-init
+NVME = "lab.example/nvme"
+EDU = "lab.example/edu"
+CONFIG = {
+    "resources": [
+        {"name": NVME, "selectors": [{"class": "0x0108"}]},
+        {"name": EDU, "selectors": [{"vendor": "0x1234", "device": "0x11e8"}]},
+    ],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A range of I/O addresses, both ends included."""
+    start: int
+    end: int
+
+    def holds(self, address):
+        """Whether `address` lies in it."""
+        return self.start <= address <= self.end
+
+    def __str__(self):
+        return f"0x{self.start:08x}-0x{self.end:08x}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """An IOMMU group as the kernel describes it."""
+    number: int
+    members: list[str]
+    msi: list[Window]        # the MSI regions of reserved_regions
+    knob: str | None         # content of msi_window; None: this kernel has none
+
+
+@dataclasses.dataclass(frozen=True)
+class VmRun:
+    """One pod VM: what it was given, what it did, and what the host saw meanwhile."""
+    before: Group
+    during: Group
+    environment: dict[str, str]   # PCI_RESOURCE_* and VFIO_DOORBELL_* in the pod
+    settings: list[dict]          # the settings files in the pod
+    doorbells: list[int]          # addresses in the device's real MSI-X table while the VM runs
+    host_interrupts: int          # of the device, counted on the node
+    guest_interrupts: dict[str, int]  # by name, counted in the VM
+    sha256: str                   # of what the VM read through the device
+    seconds: float                # from the manifest to the checksum
+
+
+@dataclasses.dataclass(frozen=True)
+class FailedPod:
+    """A pod the kubelet refused."""
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstLight:
+    """The chain on a kernel with the knob: first only observed, then with a window moved."""
+    release: str                   # uname -r of the node
+    bdfs: list[str]                # the devices, in the order of DEVICES; "pair" has two
+    offered: dict[str, list[str]]  # resources of the node and their device IDs
+    pair: Group
+    observed: VmRun
+    enforced: VmRun
+    released: Group                # the NVMe's group when the plugin has given everything back
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """An allocation whose write the kernel refuses."""
+    group: Group
+    pod: FailedPod
+
+
+@dataclasses.dataclass(frozen=True)
+class WithoutKnob:
+    """The chain on a kernel without the knob, the plugin being told to enforce."""
+    release: str
+    bdfs: list[str]
+    offered: dict[str, list[str]]
+    run: VmRun
+    plugin_log: str
+
+
+# Scenarios
+
+
+def first_light(node):
+    """The VM in the kernel's own window, then in one of the pool, then everything given back."""
+    offer = start_plugin(node, "observe")
+    observed = run_vm(node, "vm-observed")
+    stop_plugin(node)
+    start_plugin(node, "enforce")
+    enforced = run_vm(node, "vm-enforced")
+    stop_plugin(node)
+    release_windows(node)
+    return FirstLight(
+        release=_kernel_release(node), bdfs=node.bdfs, offered=offer, observed=observed,
+        enforced=enforced, released=describe_group(node, nvme(node)),
+        pair=describe_group(node, node.bdfs[-1]))
+
+
+def refused_write(node):
+    """A plugin without CAP_SYS_RAWIO: the kernel refuses its write."""
+    start_plugin(node, "enforce", plugin_manifest(
+        securityContext={"readOnlyRootFilesystem": True,
+                         "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}))
+    pod = refused_vm(node, "vm-refused")
+    stop_plugin(node)
+    return Refusal(describe_group(node, nvme(node)), pod)
+
+
+def without_knob(node):
+    """A plugin that is told to enforce where it cannot."""
+    offer = start_plugin(node, "enforce")
+    run = run_vm(node, "vm-stock")
+    log = _pod_output(node, PLUGIN_POD)
+    stop_plugin(node)
+    return WithoutKnob(_kernel_release(node), node.bdfs, offer, run, log)
+
+
+# The node
+
+
+@contextlib.contextmanager
+def running_node(name, kernel):
+    """start_node() for the length of a with block."""
+    node = start_node(name, kernel)
+    try:
+        yield node
+    finally:
+        node.down()
+
+
+def build_plugin():
+    """The plugin cross-built for arm64."""
+    with step("build the plugin for arm64"):
+        done = subprocess.run(["cmake", "--workflow", "--preset", "arm64"], cwd=ROOT,
+                              capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"the plugin does not build for arm64:\n{(done.stdout + done.stderr)[-4000:]}")
+    return ROOT / "build" / "arm64" / "plugin" / "vfio-doorbell-plugin"
+
+
+def start_node(name, kernel):
+    """A node called `name` with DEVICES and the images of this scenario, its kubelet healthy."""
+    archives = [podimages.pause(), podimages.vm(kernels.find("patched").image),
+                podimages.plugin(build_plugin())]
+    return Node(name).up(kernels.find(kernel), rootfs.build(), images.disk(archives), DEVICES)
+
+
+def expected_sha256():
+    """Checksum of what the guest reads, from the image on the host."""
+    with open(machine.nvme_image(), "rb") as image:
+        return hashlib.sha256(image.read(READ_BYTES)).hexdigest()
+
+
+def nvme(node):
+    """Address of the NVMe on `node`."""
+    return node.bdfs[DEVICES.index("nvme")]
+
+
+def describe_group(node, bdf):
+    """The group of the function `bdf`."""
+    out = node.run(f"""
+        cd "$(readlink -f /sys/bus/pci/devices/{bdf}/iommu_group)"
+        basename "$PWD"; echo $(ls devices)
+        if [ -e msi_window ]; then cat msi_window; else echo; fi
+        cat reserved_regions""")
+    number, members, knob, *regions = out.splitlines()
+    msi = [Window(*(int(bound, 16) for bound in region.split()[:2]))
+           for region in regions if region.split()[2] == "msi"]
+    return Group(int(number), members.split(), msi, knob or None)
+
+
+# The plugin
+
+
+def plugin_manifest(**changes):
+    """The shipped manifest; `changes` replace fields of its container."""
+    manifest = yaml.safe_load(PLUGIN_MANIFEST.read_text(encoding="utf-8"))
+    manifest["spec"]["containers"][0] |= changes
+    return manifest
+
+
+def start_plugin(node, mode, manifest=None):
+    """Starts the plugin in `mode`; returns what the node then offers: {resource: device IDs}."""
+    node.put(CONFIG_PATH, json.dumps(CONFIG | {"mode": mode}))
+    with step(f"plugin registers ({mode})"):
+        node.apply("plugin", yaml.safe_dump(manifest or plugin_manifest()))
+        wanted = {resource["name"] for resource in CONFIG["resources"]}
+        return wait_for(f"the kubelet of node {node.name} knows {', '.join(sorted(wanted))}",
+                        lambda: (known := offered(node)).keys() >= wanted and known,
+                        idle_s=15, evidence=lambda: _pod_evidence(node, PLUGIN_POD))
+
+
+def stop_plugin(node):
+    """Ends the plugin's pod."""
+    with step("plugin ends"):
+        _end_pod(node, "plugin", PLUGIN_POD)
+
+
+def release_windows(node):
+    """Runs the plugin once to give every window back, as before it is uninstalled."""
+    manifest = plugin_manifest(args=["--release"])
+    manifest["metadata"]["name"] = "release"
+    manifest["spec"]["restartPolicy"] = "Never"
+    with step("plugin gives all windows back"):
+        node.apply("release", yaml.safe_dump(manifest))
+        wait_for("the plugin has released its windows",
+                 lambda: _pod(node, "release", phase="Succeeded"), idle_s=15,
+                 give_up=lambda: _pod(node, "release", phase="Failed") and "the pod has failed",
+                 evidence=lambda: _pod_evidence(node, "release"))
+        _end_pod(node, "release", "release")
+
+
+def offered(node):
+    """Resources with devices that the kubelet holds healthy: {resource: sorted device IDs}."""
+    text = node.ask(f"cat {CHECKPOINT}").out
+    if not text:
+        return {}
+    registered = json.loads(text)["Data"]["RegisteredDevices"] or {}
+    return {resource: sorted(ids) for resource, ids in registered.items() if ids}
+
+
+# The VM
+
+
+def run_vm(node, name):
+    """Runs the VM pod with the NVMe until it has read its disk; returns what was seen."""
+    bdf = nvme(node)
+    before = describe_group(node, bdf)
+    began = time.monotonic()
+    with step(f"VM {name}: manifest to checksum"):
+        log = _start_vm(node, name)
+    seconds = time.monotonic() - began
+    during = describe_group(node, bdf)
+    doorbells = [int(line.split()[2], 16) for line in node.run(f"msi-address {bdf}").splitlines()]
+    host_interrupts = _host_interrupts(node, bdf)
+    with step(f"VM {name}: end"):
+        _end_pod(node, name, name)
+    return VmRun(
+        before=before, during=during, doorbells=doorbells, host_interrupts=host_interrupts,
+        environment=dict(re.findall(r"^vm: env ([^=]+)=(.*)$", log, re.MULTILINE)),
+        settings=[json.loads(text) for text in re.findall(r"^vm: settings (.*)$", log, re.MULTILINE)],
+        guest_interrupts={device: int(count) for count, device in
+                          re.findall(r"^guest: interrupts (\d+) \S+ (\S+)", log, re.MULTILINE)},
+        sha256=_only(r"^guest: sha256 (\w+)", log), seconds=seconds)
+
+
+def refused_vm(node, name):
+    """Gives the kubelet the VM pod and returns why it failed; the pod is taken away again."""
+    with step(f"VM {name}: refused"):
+        node.apply(name, _vm_manifest(name))
+        pod = wait_for(f"pod {name} has failed", lambda: _pod(node, name, phase="Failed"),
+                       idle_s=15, evidence=lambda: _pod_evidence(node, name))
+        _end_pod(node, name, name)
+    return FailedPod(pod["status"].get("reason", ""), pod["status"].get("message", ""))
+
+
+def _vm_manifest(name):
+    manifest = yaml.safe_load(VM_MANIFEST.read_text(encoding="utf-8"))
+    manifest["metadata"]["name"] = name
+    return yaml.safe_dump(manifest)
+
+
+def _start_vm(node, name):
+    """Starts the VM; returns the pod's output up to the point where the guest is done."""
+    node.apply(name, _vm_manifest(name))
+
+    def output():
+        text = _pod_output(node, name)
+        return text if re.search(r"^guest: done", text, re.MULTILINE) else None
+
+    def failure():
+        pod = _pod(node, name)
+        if pod and pod["status"]["phase"] in ("Failed", "Succeeded"):
+            return f"the pod has ended: {pod['status'].get('message', 'see its output')}"
+        return None
+
+    return wait_for(f"the guest of VM {name} has read its disk", output, idle_s=25,
+                    give_up=failure, evidence=lambda: _pod_evidence(node, name))
+
+
+def _host_interrupts(node, bdf):
+    """Interrupts of `bdf` the node has handed to VFIO, over all vectors and processors."""
+    total = 0
+    for line in node.run("cat /proc/interrupts").splitlines():
+        if re.search(rf"vfio-msix\[\d+\]\({bdf}\)$", line):
+            total += sum(int(word) for word in line.split()[1:] if word.isdigit())
+    return total
+
+
+# Pods
+
+
+def wait_for(*arguments, **more):
+    """waiting.wait_for() at a pace that leaves the emulated processors to the node."""
+    return waiting.wait_for(*arguments, **more, every_s=0.5)
+
+
+def _pod(node, name, phase=None):
+    """The pod `name` (its static name ends in the node's), if there is one in `phase`."""
+    for pod in node.pods():
+        if pod["metadata"]["name"] == f"{name}-node":
+            return pod if phase in (None, pod["status"].get("phase")) else None
+    return None
+
+
+def _end_pod(node, manifest, name):
+    """Withdraws a static pod and waits until nothing of it runs."""
+    pod = _pod(node, name)
+    node.withdraw(manifest)
+    if not pod:
+        return
+    uid = pod["metadata"]["uid"]
+    wait_for(f"pod {name} is gone",
+             lambda: node.ask(f"! find /sys/fs/cgroup -type d -name 'pod{uid}' | grep -q .").status == 0
+             and not _pod(node, name),
+             idle_s=15, evidence=lambda: _pod_evidence(node, name))
+
+
+def _kernel_release(node):
+    return node.run("uname -r").strip()
+
+
+def _pod_output(node, name):
+    """What the pod has printed so far, without containerd's prefixes."""
+    text = node.ask(f"cat /var/log/pods/*_{name}-node_*/*/*.log").out
+    # TIME STREAM F TEXT
+    return "\n".join(line.split(" ", 3)[-1].rstrip("\r") for line in text.splitlines())
+
+
+def _pod_evidence(node, name):
+    pod = _pod(node, name)
+    status = json.dumps(pod["status"], indent=1) if pod else "the kubelet knows no such pod"
+    kubelet = "\n".join(node.log("kubelet").splitlines()[-15:])
+    return (f"--- status of pod {name}\n{status}\n--- its output\n{_pod_output(node, name)[-3000:]}\n"
+            f"--- end of the kubelet's log\n{kubelet}")
+
+
+def _only(pattern, text):
+    found = re.search(pattern, text, re.MULTILINE)
+    if not found:
+        raise LabError(f"the VM did not print {pattern!r}:\n{text[-3000:]}")
+    return found[1]

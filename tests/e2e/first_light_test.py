@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chain of chain.py, asserted: on the patched kernel, with a failing write, on Debian's kernel.
+
+    /usr/bin/python3 -m pytest tests/e2e
+
+needs root and what scripts/install-deps installs; builds what is not in the cache.
+"""
+
+import pytest
+
+import chain
+
+KERNEL_DEFAULT = chain.Window(0x08000000, 0x080FFFFF)
+POOL = chain.Window(0x09000000, 0x0FFFFFFF)
+# GITS_TRANSLATER is register 0x040 of the ITS' translation page (GICv3 specification, 12.19).
+TRANSLATER = 0x40
+
+
+@pytest.fixture(scope="module", name="patched_node")
+def patched_node_fixture():
+    """A node with our kernel."""
+    with chain.running_node("test-patched", "patched") as node:
+        yield node
+
+
+@pytest.fixture(scope="module", name="patched")
+def patched_fixture(patched_node):
+    """Facts of the whole chain on our kernel."""
+    return chain.first_light(patched_node)
+
+
+@pytest.fixture(scope="module", name="refusal")
+def refusal_fixture(patched_node):
+    """What becomes of a pod whose window cannot be written."""
+    return chain.refused_write(patched_node)
+
+
+@pytest.fixture(scope="module", name="stock")
+def stock_fixture():
+    """Facts of the chain on Debian's kernel, which has no msi_window."""
+    with chain.running_node("test-stock", "stock") as node:
+        return chain.without_knob(node)
+
+
+def assert_vm_worked(run):
+    """The guest read through the device the bytes that are in it, told by interrupts."""
+    assert run.sha256 == chain.expected_sha256()
+    assert run.guest_interrupts and all(count > 0 for count in run.guest_interrupts.values())
+    assert run.host_interrupts > 0
+
+
+def assert_doorbells_in(run, window):
+    """Every vector of the real MSI-X table points at the doorbell page at the start of `window`."""
+    assert run.doorbells
+    assert set(run.doorbells) == {window.start + TRANSLATER}
+
+
+class TestPatchedKernel:
+    """The plugin reserves and writes windows."""
+
+    def test_node_offers_one_device_per_group(self, patched):
+        nvme, edu, pair = patched.bdfs[0], patched.bdfs[1], patched.bdfs[2]
+        assert patched.offered == {chain.NVME: [nvme], chain.EDU: [edu, pair]}
+
+    def test_two_functions_of_one_slot_are_one_group(self, patched):
+        assert patched.pair.members == patched.bdfs[2:4]
+
+    def test_observed_vm_works_in_the_default_window(self, patched):
+        run = patched.observed
+        assert run.environment["VFIO_DOORBELL_MODE_LAB_EXAMPLE_NVME"] == "observe"
+        assert run.before.msi == run.during.msi == [KERNEL_DEFAULT]
+        assert_doorbells_in(run, KERNEL_DEFAULT)
+        assert_vm_worked(run)
+
+    def test_window_moves_into_the_pool(self, patched):
+        run = patched.enforced
+        assert run.before.msi == [KERNEL_DEFAULT]
+        [window] = run.during.msi
+        assert POOL.holds(window.start) and POOL.holds(window.end)
+        assert run.during.knob == f"0x{window.start:x} 0x{window.end - window.start + 1:x}"
+
+    def test_interrupts_go_through_the_moved_window(self, patched):
+        run = patched.enforced
+        assert_doorbells_in(run, run.during.msi[0])
+        assert_vm_worked(run)
+
+    def test_pod_is_told_its_window(self, patched):
+        run = patched.enforced
+        assert run.environment["PCI_RESOURCE_LAB_EXAMPLE_NVME"] == patched.bdfs[0]
+        assert run.environment["VFIO_DOORBELL_MODE_LAB_EXAMPLE_NVME"] == "enforce"
+        assert run.environment["VFIO_DOORBELL_WINDOW_LAB_EXAMPLE_NVME"] == run.during.knob
+        assert len(run.settings) == 1
+
+    def test_windows_are_given_back(self, patched):
+        assert patched.released.msi == [KERNEL_DEFAULT]
+        assert patched.released.members == patched.enforced.during.members
+
+
+class TestRefusedWrite:
+    """The kernel refuses the plugin's write: the pod fails, and says why."""
+
+    def test_pod_fails_with_the_reason(self, refusal):
+        assert refusal.pod.reason == "UnexpectedAdmissionError"
+        assert f"/sys/kernel/iommu_groups/{refusal.group.number}/msi_window" in refusal.pod.message
+        assert "CAP_SYS_RAWIO" in refusal.pod.message
+
+    def test_nothing_is_half_done(self, refusal):
+        assert refusal.group.msi == [KERNEL_DEFAULT]
+
+
+class TestStockKernel:
+    """The plugin observes, says so, and pretends nothing."""
+
+    def test_node_offers_the_same_devices(self, stock):
+        assert stock.offered == {chain.NVME: stock.bdfs[:1], chain.EDU: stock.bdfs[1:3]}
+
+    def test_there_is_no_knob(self, stock):
+        assert stock.run.before.knob is None
+
+    def test_enforcing_plugin_falls_back_to_observing(self, stock):
+        assert stock.run.environment["VFIO_DOORBELL_MODE_LAB_EXAMPLE_NVME"] == "observe"
+        assert stock.run.before.msi == stock.run.during.msi == [KERNEL_DEFAULT]
+
+    def test_vm_works_in_the_default_window(self, stock):
+        assert_doorbells_in(stock.run, KERNEL_DEFAULT)
+        assert_vm_worked(stock.run)
+
+    def test_plugin_says_once_that_it_only_observes(self, stock):
+        assert stock.plugin_log.count("observe") == 1
