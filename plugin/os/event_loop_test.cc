@@ -330,8 +330,8 @@ TEST_F(EventLoopTest, WhatHandlersOwnMayUseTheLoopWhileItIsDestroyed) {
     }
   };
   const Pipe pipe;
-  auto owned =
-      std::make_shared<Watching>(loop_, pipe.reader.get(), loop_.CallAfter(hours(1), [] {}));
+  std::shared_ptr<Watching> owned(
+      new Watching{loop_, pipe.reader.get(), loop_.CallAfter(hours(1), [] {})});
   std::weak_ptr<Watching> seen = owned;
   ASSERT_TRUE(loop_.WatchReadable(pipe.reader.get(), [owned] {}).ok());
   loop_.Post([owned = std::move(owned)] {});

@@ -123,8 +123,10 @@ void UnixListener::AcceptOne(const Handler& handler) {
   const int error = errno;
   // accept(2): the client has gone again.
   if (error == EAGAIN || error == ECONNABORTED) return;
-  log::Warning("connection left waiting",
-               {{"error", ErrnoError(error, "accept a connection on " + path_)}});
+  if (!std::exchange(short_of_descriptors_, true)) {
+    log::Warning("connections wait",
+                 {{"error", ErrnoError(error, "accept a connection on " + path_)}});
+  }
   loop_.Unwatch(socket_.get());
   pause_ = loop_.CallAfter(kPause, [this] {
     if (const absl::Status status = StartAccepting(); !status.ok()) {
