@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/kubelet/registration.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel_posix.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "api/kubelet/v1beta1/api.grpc.pb.h"
+#include "plugin/base/log.h"
+#include "plugin/os/unix_connect.h"
+
+// Each attempt has a connection of its own, made here and handed to gRPC. A channel with an address
+// would keep its own back-off, of a second and more, and would still be waiting when the kubelet is
+// back; and it would say "failed to connect to all addresses" where connect(2) says what is wrong.
+
+namespace dp::kubelet {
+namespace {
+
+// k8s.io/kubelet, pkg/apis/deviceplugin/v1beta1/constants.go, Version.
+constexpr char kApiVersion[] = "v1beta1";
+// The kubelet takes up to 10 s to dial the plugin back, within the call.
+constexpr std::chrono::seconds kAnswerDeadline{15};
+// The first pauses bridge the moment between bind(2) and listen(2) of a kubelet that starts.
+constexpr std::chrono::milliseconds kFirstPause{1};
+constexpr std::chrono::milliseconds kLongestPause{5000};
+
+}  // namespace
+
+struct Registration::Attempt {
+  grpc::ClientContext context;
+  v1beta1::RegisterRequest request;
+  v1beta1::Empty response;
+  std::unique_ptr<v1beta1::Registration::Stub> stub;
+};
+
+Registration::Registration(os::EventLoop& loop, Request request, std::function<void()> registered)
+    : loop_(loop), request_(std::move(request)), registered_(std::move(registered)) {}
+
+Registration::~Registration() { Abandon(); }
+
+void Registration::Start() {
+  Abandon();
+  pause_ = kFirstPause;
+  last_failure_.clear();
+  Try();
+}
+
+void Registration::Stop(std::function<void()> stopped) {
+  Abandon();
+  if (unanswered_ == 0) {
+    stopped();
+  } else {
+    stopped_ = std::move(stopped);
+  }
+}
+
+void Registration::Abandon() {
+  if (retry_) loop_.Cancel(*std::exchange(retry_, std::nullopt));
+  if (attempt_) std::exchange(attempt_, nullptr)->context.TryCancel();
+}
+
+void Registration::Try() {
+  retry_.reset();
+  auto connection = os::ConnectUnix(request_.kubelet_socket);
+  if (absl::IsNotFound(connection.status())) {
+    log::Info("waiting for the kubelet",
+              {{"resource", request_.resource}, {"socket", request_.kubelet_socket}});
+    return;
+  }
+  if (!connection.ok()) {
+    OnFailure(connection.status());
+    return;
+  }
+  auto attempt = std::make_shared<Attempt>();
+  attempt->stub = v1beta1::Registration::NewStub(
+      grpc::CreateInsecureChannelFromFd("kubelet", connection->Release()));
+  attempt->context.set_deadline(std::chrono::system_clock::now() + kAnswerDeadline);
+  attempt->request.set_version(kApiVersion);
+  attempt->request.set_endpoint(request_.endpoint);
+  attempt->request.set_resource_name(request_.resource);
+  // Ignored by the kubelet, which asks GetDevicePluginOptions; but meant to be the same.
+  attempt->request.mutable_options()->set_pre_start_required(true);
+  attempt->request.mutable_options()->set_get_preferred_allocation_available(true);
+  attempt_ = attempt;
+  ++unanswered_;
+  attempt->stub->async()->Register(
+      &attempt->context, &attempt->request, &attempt->response,
+      [this, attempt](const grpc::Status& status) {
+        loop_.Post([this, attempt,
+                    status = absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                                          status.error_message())] { OnAnswer(attempt, status); });
+      });
+}
+
+void Registration::OnAnswer(const std::shared_ptr<Attempt>& attempt, const absl::Status& status) {
+  --unanswered_;
+  if (attempt == attempt_) {
+    attempt_.reset();
+    if (status.ok()) {
+      log::Info("registered", {{"resource", request_.resource}, {"endpoint", request_.endpoint}});
+      registered_();
+    } else {
+      OnFailure(status);
+    }
+  }
+  if (unanswered_ == 0 && stopped_) std::exchange(stopped_, nullptr)();
+}
+
+void Registration::OnFailure(const absl::Status& status) {
+  if (const std::string failure(status.message()); failure != last_failure_) {
+    const std::string code = absl::StatusCodeToString(status.code());
+    log::Warning("not registered",
+                 {{"resource", request_.resource}, {"reason", code}, {"error", status}});
+    last_failure_ = failure;
+  }
+  retry_ = loop_.CallAfter(pause_, [this] { Try(); });
+  pause_ = std::min(pause_ * 2, kLongestPause);
+}
+
+}  // namespace dp::kubelet

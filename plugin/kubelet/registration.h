@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "plugin/os/event_loop.h"
+
+namespace dp::kubelet {
+
+// Announces one resource to the kubelet, as often as it takes. Loop thread.
+//
+// The kubelet calls the plugin back before it answers, so the plugin must be serving.
+class Registration {
+ public:
+  struct Request {
+    std::string kubelet_socket;  // path
+    std::string endpoint;        // name of the plugin's socket in the same folder
+    std::string resource;
+  };
+
+  // `registered` is called after each success. `loop` outlives the registration.
+  Registration(os::EventLoop& loop, Request request, std::function<void()> registered);
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+  // After Stop(), when the loop does not run any more.
+  ~Registration();
+
+  // Registers now, whatever was under way: a first try at once, the next ones quickly, later ones
+  // every few seconds. While the kubelet has no socket it does not try: call it again when there is
+  // one.
+  void Start();
+  // Whether it is trying, or waits to try again.
+  [[nodiscard]] bool active() const { return attempt_ != nullptr || retry_.has_value(); }
+  // Gives up. Calls `stopped` when nothing is under way any more, possibly at once.
+  void Stop(std::function<void()> stopped);
+
+ private:
+  struct Attempt;
+
+  void Try();
+  void Abandon();
+  void OnAnswer(const std::shared_ptr<Attempt>& attempt, const absl::Status& status);
+  void OnFailure(const absl::Status& status);
+
+  os::EventLoop& loop_;
+  const Request request_;
+  const std::function<void()> registered_;
+  std::shared_ptr<Attempt> attempt_;
+  std::optional<os::EventLoop::TimerId> retry_;
+  std::chrono::milliseconds pause_{0};
+  std::string last_failure_;  // what was logged last
+  int unanswered_ = 0;        // calls that gRPC has not let go of, abandoned ones included
+  std::function<void()> stopped_;
+};
+
+}  // namespace dp::kubelet

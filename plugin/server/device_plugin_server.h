@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "plugin/base/unique_fd.h"
+#include "plugin/core/device_broker.h"
+#include "plugin/os/event_loop.h"
+
+namespace grpc {
+class Server;
+}
+
+namespace dp::server {
+
+class ListStream;
+
+// The kubelet's DevicePlugin service for one resource. It does not listen: connections are handed
+// to it, so that a new listening socket needs no new server.
+//
+// Loop thread, unless said otherwise. Calls arrive on gRPC's threads, which post them to the loop.
+class DevicePluginServer {
+ public:
+  // What others may want to know; called on the loop thread.
+  struct Events {
+    std::function<void()> list_sent;
+    // From no open ListAndWatch stream to one, or back. A kubelet that goes away ends its stream.
+    std::function<void(bool open)> watched;
+  };
+
+  // `loop` and `broker` outlive the server. Internal: gRPC does not start.
+  static absl::StatusOr<std::unique_ptr<DevicePluginServer>> Create(os::EventLoop& loop,
+                                                                    core::DeviceBroker& broker,
+                                                                    std::size_t resource,
+                                                                    Events events);
+  DevicePluginServer(const DevicePluginServer&) = delete;
+  DevicePluginServer& operator=(const DevicePluginServer&) = delete;
+  // After Shutdown().
+  ~DevicePluginServer();
+
+  // Serves a connected stream socket, nonblocking.
+  void Serve(base::UniqueFd connection);
+  // The offers of the resource have changed: tells every stream.
+  void SendList();
+
+  // Ends the streams. What else is being called goes on.
+  void EndStreams();
+  // From a thread that is not the loop's, while the loop runs: ends all calls and connections and
+  // returns when the last call has ended.
+  void Shutdown();
+
+ private:
+  class Service;
+
+  DevicePluginServer(os::EventLoop& loop, core::DeviceBroker& broker, std::size_t resource,
+                     Events events);
+
+  const Events events_;
+  std::vector<ListStream*> streams_;
+  bool ending_ = false;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace dp::server
