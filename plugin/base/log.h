@@ -36,18 +36,20 @@ void Configure(Level lowest, Format format);
 // What a field may hold. Refers to text, owns none: meant to live as long as one log call.
 class Value {
  public:
+  // NOLINTBEGIN(google-explicit-constructor): call sites list plain values.
   template <typename T>
   requires std::convertible_to<const T&, std::string_view> Value(const T& text)
-      : value_(std::string_view(text)) {}  // NOLINT(google-explicit-constructor)
+      : value_(std::string_view(text)) {}
   template <std::signed_integral T>
-  Value(T number) : value_(std::int64_t{number}) {}  // NOLINT(google-explicit-constructor)
+  Value(T number) : value_(std::int64_t{number}) {}
   template <std::unsigned_integral T>
-  Value(T number) : value_(std::uint64_t{number}) {}  // NOLINT(google-explicit-constructor)
-  Value(bool flag) : value_(flag) {}                  // NOLINT(google-explicit-constructor)
+  Value(T number) : value_(std::uint64_t{number}) {}
+  Value(bool flag) : value_(flag) {}
   // The message of the status; its code belongs to the caller's protocol, not to the reader of a
   // log.
-  Value(const absl::Status& status)  // NOLINT(google-explicit-constructor)
+  Value(const absl::Status& status)
       : value_(std::string_view(status.message().data(), status.message().size())) {}
+  // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] const auto& get() const { return value_; }
 
