@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 
-from . import cache
+from . import cache, tools
 from .errors import LabError
 
 UNWANTED = ["./usr/share/" + d + "/*" for d in
@@ -47,8 +47,8 @@ def unpack(debs, tree, keep_docs=False):
     for deb in sorted(debs.glob("*.deb")):
         # tar, not dpkg-deb --extract: that one replaces the links of the merged /usr by directories.
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as data:
-            subprocess.run(["tar", "--extract", "--keep-directory-symlink", "--directory", tree,
-                            *excludes], stdin=data.stdout, check=True)
+            tools.run("tar", "--extract", "--keep-directory-symlink", "--directory", tree, *excludes,
+                      stdin=data.stdout)
         if data.returncode != 0:
             raise LabError(f"{deb.name} cannot be unpacked")
 
@@ -61,8 +61,7 @@ def _release():
 def _sources():
     """The machine's Debian sources as one-line entries for arm64."""
     form = "$(ORIGIN)|$(CREATED_BY)|$(SITE) $(RELEASE) $(COMPONENT)"
-    targets = subprocess.run(["apt-get", "indextargets", "--format", form],
-                             capture_output=True, text=True, check=True).stdout
+    targets = tools.run("apt-get", "indextargets", "--format", form)
     places = sorted({line.split("|")[2] for line in targets.splitlines()
                      if line.startswith("Debian|Packages|")})
     if not places:
@@ -77,8 +76,7 @@ def _configure(state):
     (state / "status").touch()
     (state / "sources.list").write_text(_sources())
     # The machine's way to the mirrors (proxies) is kept; its hooks are not.
-    acquire = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True,
-                             check=True).stdout
+    acquire = tools.run("apt-config", "dump", "Acquire")
     conf = state / "apt.conf"
     conf.write_text(f"""{acquire}
 APT::Architecture "arm64";
@@ -108,25 +106,16 @@ def _apt(*command, directory=None):
         environment = os.environ | {"APT_CONFIG": str(_configure(state)), "LC_ALL": "C.UTF-8"}
 
         def run(*words):
-            return subprocess.run(words, env=environment, cwd=directory, capture_output=True,
-                                  text=True, check=False)
+            return tools.run(*words, env=environment, cwd=directory)
 
-        def update():
-            done = run("apt-get", "update", "--error-on=any")
-            if done.returncode != 0:
-                raise LabError(f"arm64 package lists cannot be fetched:\n{done.stderr.strip()}")
-
-        fresh = not any((state / "lists").glob("*Packages*"))
-        if fresh:
-            update()
-        done = run(*command)
-        if done.returncode != 0 and not fresh:
+        if not any((state / "lists").glob("*Packages*")):
+            run("apt-get", "update", "--error-on=any")
+        try:
+            return run(*command)
+        except LabError:
             # The lists may name versions that the mirror has replaced since.
-            update()
-            done = run(*command)
-        if done.returncode != 0:
-            raise LabError(f"{' '.join(command)}:\n{done.stderr.strip()}")
-        return done.stdout
+            run("apt-get", "update", "--error-on=any")
+            return run(*command)
 
 
 def _fetch_closure(names, place):

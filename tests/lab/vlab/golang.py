@@ -5,9 +5,8 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 
-from . import cache
+from . import cache, tools
 from .errors import LabError
 
 KUBELET_MODULE = pathlib.Path(__file__).parent.parent / "kubelet"
@@ -29,13 +28,10 @@ def _build_kubelet(place):
         # Read-only: a build that needs anything go.mod and go.sum do not pin fails.
         "GOFLAGS": "-mod=readonly",
     }
-    done = subprocess.run(
-        [_go(), "build", "-trimpath", "-buildvcs=false",
-         "-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion={version}",
-         "-o", place / "kubelet", "k8s.io/kubernetes/cmd/kubelet"],
-        cwd=KUBELET_MODULE, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(f"the kubelet does not build:\n{done.stderr[-4000:]}")
+    tools.run(_go(), "build", "-trimpath", "-buildvcs=false",
+              "-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion={version}",
+              "-o", place / "kubelet", "k8s.io/kubernetes/cmd/kubelet",
+              cwd=KUBELET_MODULE, env=environment)
 
 
 def _go():
@@ -43,8 +39,7 @@ def _go():
     installed = shutil.which("go")
     if not installed:
         raise LabError("go is not installed: run scripts/install-deps")
-    version = subprocess.run([installed, "version"], env=os.environ | {"GOTOOLCHAIN": "local"},
-                             capture_output=True, text=True, check=True).stdout
+    version = tools.run(installed, "version", env=os.environ | {"GOTOOLCHAIN": "local"})
     numbers = re.search(r"go(\d+)\.(\d+)", version)
     if numbers and (int(numbers[1]), int(numbers[2])) >= OLDEST_GO:
         return installed
@@ -58,10 +53,7 @@ def _fetch_toolchain(go, place):
     The old Go checks it against the checksum database. A module carries no executable bits.
     """
     environment = os.environ | {"GOMODCACHE": str(place / "modules"), "GOFLAGS": "-modcacherw"}
-    done = subprocess.run([go, "mod", "download", TOOLCHAIN], cwd=place, env=environment,
-                          capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(f"{TOOLCHAIN} cannot be fetched:\n{done.stderr.strip()}")
+    tools.run(go, "mod", "download", TOOLCHAIN, cwd=place, env=environment)
     (place / "modules" / TOOLCHAIN).rename(place / "go")
     shutil.rmtree(place / "modules")
     for directory in ("bin", "pkg/tool"):

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tarfile
 
-from . import cache, disks
+from . import cache, disks, tools
 from .errors import LabError
 from .waiting import wait_for
 
@@ -100,11 +100,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
 """)
 
     def ctr(*words):
-        done = subprocess.run(["ctr", "--address", address, "--namespace", "k8s.io", *words],
-                              capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise LabError(f"ctr {' '.join(map(str, words))}: {done.stderr.strip()}")
-        return done.stdout
+        return tools.run("ctr", "--address", address, "--namespace", "k8s.io", *words)
 
     log_path = scratch / "containerd.log"
     with open(log_path, "w", encoding="utf-8") as log:
@@ -139,8 +135,7 @@ def library_closure(tree, binary):
         if file in found:
             continue
         found.add(file)
-        headers = subprocess.run(["readelf", "--dynamic", "--program-headers", "--wide",
-                                  tree / file], capture_output=True, text=True, check=True).stdout
+        headers = tools.run("readelf", "--dynamic", "--program-headers", "--wide", tree / file)
         # The loader is named by its path, /lib/..., which is a link to /usr/lib.
         todo += ["usr" + path for path in re.findall(r"interpreter: (/lib/[^\]]+)", headers)]
         for name in re.findall(r"\(NEEDED\).*\[(.+)\]", headers):

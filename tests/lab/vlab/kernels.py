@@ -2,13 +2,14 @@
 """Kernels a node can boot: ours with the patches, Debian's as it is, or any directory's."""
 
 import dataclasses
+import gzip
 import lzma
 import pathlib
 import re
 import shutil
 import subprocess
 
-from . import apt, cache
+from . import apt, cache, tools
 from .errors import LabError
 
 LAB = pathlib.Path(__file__).parent.parent
@@ -70,7 +71,7 @@ def _stock_package():
 
 
 def _fill_initrd(tree, version, initrd):
-    subprocess.run(["depmod", "-b", tree, version], check=True)
+    tools.run("depmod", "-b", tree, version)
     folder = tree / "lib/modules" / version
     needs = {}
     for line in (folder / "modules.dep").read_text().splitlines():
@@ -107,8 +108,10 @@ def _module_name(path):
 def pack_initrd(tree, path):
     """Writes the directory `tree` as an initrd: gzip of a cpio owned by root."""
     names = sorted(p.relative_to(tree).as_posix() for p in tree.rglob("*"))
-    cpio = subprocess.run(["cpio", "--quiet", "--create", "--format=newc", "--owner=0:0",
-                           "--reproducible"], cwd=tree, input="\n".join(names).encode(),
-                          capture_output=True, check=True).stdout
+    cpio = path.with_suffix(".cpio")
+    tools.run("cpio", "--quiet", "--create", "--format=newc", "--owner=0:0", "--reproducible",
+              "-O", cpio, cwd=tree, input="\n".join(names))
     with open(path, "wb") as out:
-        subprocess.run(["gzip", "--no-name", "--best"], input=cpio, stdout=out, check=True)
+        # No name, no time: the same tree gives the same bytes.
+        out.write(gzip.compress(cpio.read_bytes(), mtime=0))
+    cpio.unlink()

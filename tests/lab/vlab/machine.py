@@ -31,6 +31,14 @@ def nvme_image():
         place / "nvme.img", NVME_MIB, NVME_SEED)) / "nvme.img"
 
 
+def check_kinds(kinds):
+    """LabError unless every one of `kinds` can be made."""
+    for kind in kinds:
+        if kind not in KINDS:
+            known = "; ".join(f"{name}: {text}" for name, text in KINDS.items())
+            raise LabError(f"no device is called {kind!r} ({known})")
+
+
 def make_devices(kinds, directory):
     """Arguments for the devices `kinds`, one slot each; their disks are made in `directory`."""
     arguments, bdfs = [], []
@@ -48,9 +56,6 @@ def make_devices(kinds, directory):
             bdfs.append(f"0000:00:{slot}.1")
             arguments += ["-device", f"edu,addr={slot}.0,multifunction=on",
                           "-device", f"edu,addr={slot}.1"]
-        else:
-            known = "; ".join(f"{name}: {text}" for name, text in KINDS.items())
-            raise LabError(f"no device is called {kind} ({known})")
     return Devices(arguments, bdfs)
 
 

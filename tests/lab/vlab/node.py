@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 
-from . import cache, disks, machine
+from . import cache, disks, machine, tools
 from .errors import LabError
 from .processes import Process
 from .progress import step
@@ -57,11 +57,8 @@ class Node:
         kernel: kernels.Kernel; rootfs: entry of rootfs.build(); images: from images.disk();
         kinds: device kinds, see machine.KINDS.
         """
-        try:
-            self.directory.mkdir(parents=True)
-        except FileExistsError:
-            raise LabError(f"node {self.name} is there already: lab down {self.name} ends it"
-                           ) from None
+        self.must_be_free()
+        self.directory.mkdir(parents=True)
         try:
             self._boot(kernel, rootfs, images, kinds)
         except BaseException:
@@ -87,17 +84,28 @@ class Node:
                          give_up=lambda: not qemu.is_alive() and "QEMU has ended")
         self._connect()
 
+    def must_be_free(self):
+        """LabError if the name is taken."""
+        if self.directory.exists():
+            raise LabError(f"node {self.name} is there already: lab down {self.name} ends it")
+
     def down(self):
         """Ends the node's own processes and removes everything it left."""
-        if not self.directory.exists():
-            raise LabError(f"there is no node {self.name}")
         state = self._read_state()
         for name in ("ssh", "qemu"):
             if name in state:
                 Process(**state[name]).stop()
         if pathlib.Path("/run/netns", self._namespace).exists():
-            subprocess.run(["ip", "netns", "delete", self._namespace], check=True)
+            tools.run("ip", "netns", "delete", self._namespace)
         shutil.rmtree(self.directory)
+
+    @staticmethod
+    def existing(name):
+        """The node `name`; LabError if there is none."""
+        node = Node(name)
+        if not node.directory.exists():
+            raise LabError(f"there is no node {name}")
+        return node
 
     @staticmethod
     def all():
@@ -188,10 +196,10 @@ class Node:
     # Inner workings
 
     def _make_network(self):
-        subprocess.run(["ip", "netns", "add", self._namespace], check=True)
+        tools.run("ip", "netns", "add", self._namespace)
         for words in ("link set lo up", f"tuntap add {TAP} mode tap",
                       f"address add {HOST_ADDRESS} dev {TAP}", f"link set {TAP} up"):
-            subprocess.run(self._inside(["ip", *words.split()]), check=True)
+            tools.run(*self._inside(["ip", *words.split()]))
 
     def _inside(self, command):
         # Not "ip netns exec": that one mounts a /sys of its own.

@@ -3,9 +3,8 @@
 
 import pathlib
 import shutil
-import subprocess
 
-from . import apt, images, kernels
+from . import apt, images, kernels, tools
 from .errors import LabError
 
 SOURCES = pathlib.Path(__file__).parent.parent / "images"
@@ -19,8 +18,7 @@ def pause():
     source = SOURCES / "pause.c"
 
     def fill(tree):
-        subprocess.run(["aarch64-linux-gnu-gcc", "-O2", "-static", "-s", "-o", tree / "pause",
-                        source], check=True)
+        tools.run("aarch64-linux-gnu-gcc", "-O2", "-static", "-s", "-o", tree / "pause", source)
 
     return images.archive("pause", PAUSE, [source], fill, ["/pause"])
 

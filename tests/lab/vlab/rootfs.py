@@ -4,14 +4,13 @@
 import json
 import pathlib
 import shutil
-import subprocess
 
-from . import apt, cache, disks, golang
+from . import apt, cache, disks, golang, tools
 
 NODE_FILES = pathlib.Path(__file__).parent.parent / "node"
-PACKAGES = ["bash", "containerd", "containernetworking-plugins", "coreutils", "dash", "findutils", "grep",
-            "hostname", "iproute2", "kmod", "mount", "openssh-server", "procps", "runc", "sed", "tar",
-            "util-linux"]
+PACKAGES = ["bash", "containerd", "containernetworking-plugins", "coreutils", "dash", "findutils",
+            "grep", "hostname", "iproute2", "kmod", "mount", "openssh-server", "procps", "runc", "sed",
+            "tar", "util-linux"]
 DISK_MIB = 2048
 # Where tests/lab/node's files go, and their modes.
 PLACES = {
@@ -42,9 +41,8 @@ def build():
         for source, (target, mode) in PLACES.items():
             _install(NODE_FILES / source, tree / target, mode)
         _install(kubelet, tree / "usr/local/bin/kubelet", 0o755)
-        subprocess.run(["aarch64-linux-gnu-gcc", "-O2", "-Wall", "-Wextra", "-static", "-s",
-                        "-o", tree / "usr/local/bin/msi-address", NODE_FILES / "msi-address.c"],
-                       check=True)
+        tools.run("aarch64-linux-gnu-gcc", "-O2", "-Wall", "-Wextra", "-static", "-s",
+                  "-o", tree / "usr/local/bin/msi-address", NODE_FILES / "msi-address.c")
         for path, text in ACCOUNTS.items():
             (tree / path).write_text(text)
         for path in ("dev", "proc", "sys", "run", "tmp", "root", "var/lib/containerd",
@@ -75,7 +73,7 @@ def _base_spec():
     offers, and a mounted /dev/kvm alone is refused by the cgroup. Opening it still takes a
     manifest that mounts it.
     """
-    spec = json.loads(subprocess.run(["ctr", "oci", "spec"], capture_output=True, check=True).stdout)
+    spec = json.loads(tools.run("ctr", "oci", "spec"))
     spec["linux"]["resources"]["devices"].append(
         {"allow": True, "type": "c", "major": 10, "minor": 232, "access": "rwm"})
     return json.dumps(spec, indent=1)
@@ -84,8 +82,7 @@ def _base_spec():
 def _make_keys(tree, place):
     """One key for the node and one for the user of the lab, good only for this disk."""
     for path in (tree / "etc/ssh/host_key", place / "ssh_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path],
-                       check=True)
+        tools.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path)
     shutil.copyfile(place / "ssh_key.pub", tree / "etc/ssh/authorized_keys")
     host_key = (tree / "etc/ssh/host_key.pub").read_text()
     (place / "known_hosts").write_text(f"node {host_key}")
