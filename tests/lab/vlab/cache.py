@@ -29,7 +29,8 @@ def key_of(inputs):
         if isinstance(item, pathlib.Path):
             files = sorted(p for p in item.rglob("*") if p.is_file()) if item.is_dir() else [item]
             for file in files:
-                digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+                name = file.relative_to(item.parent)
+                digest.update(f"{name}\0{file.stat().st_size}\0".encode())
                 digest.update(file.read_bytes())
         else:
             digest.update(f"{len(item)}\0{item}".encode())

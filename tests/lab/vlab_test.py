@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's own foundations: what it keeps, how it waits, what it ends. Nothing is emulated here."""
+
+import pathlib
+import subprocess
+import sys
+import tarfile
+import threading
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from vlab import cache, images, machine, processes, waiting  # noqa: E402
+from vlab.errors import LabError  # noqa: E402
+from vlab.node import Node  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path, monkeypatch):
+    """No test sees the user's cache."""
+    monkeypatch.setenv("VFIO_DOORBELL_CACHE", str(tmp_path / "cache"))
+
+
+class TestCache:
+    """cache.entry()"""
+
+    @staticmethod
+    def make(text):
+        return lambda place: (place / "file").write_text(text)
+
+    def test_makes_once(self):
+        first = cache.entry("kind", ["a"], self.make("first"))
+        again = cache.entry("kind", ["a"], self.make("second"))
+        assert first == again
+        assert (again / "file").read_text() == "first"
+
+    def test_other_inputs_are_another_entry(self):
+        first = cache.entry("kind", ["a", "b"], self.make("first"))
+        other = cache.entry("kind", ["ab"], self.make("second"))
+        assert (first / "file").read_text() == "first"
+        assert (other / "file").read_text() == "second"
+
+    def test_a_changed_file_is_another_input(self, tmp_path):
+        source = tmp_path / "source"
+        source.write_text("one")
+        before = cache.key_of([source])
+        source.write_text("two")
+        assert cache.key_of([source]) != before
+
+    def test_a_changed_file_in_a_directory_is_another_input(self, tmp_path):
+        (tmp_path / "dir").mkdir()
+        (tmp_path / "dir" / "source").write_text("one")
+        before = cache.key_of([tmp_path / "dir"])
+        (tmp_path / "dir" / "source").rename(tmp_path / "dir" / "renamed")
+        assert cache.key_of([tmp_path / "dir"]) != before
+
+    def test_a_failed_build_leaves_no_entry(self):
+        def fail(place):
+            (place / "file").write_text("half")
+            raise LabError("told to fail")
+
+        with pytest.raises(LabError):
+            cache.entry("kind", ["a"], fail)
+        assert (cache.entry("kind", ["a"], self.make("whole")) / "file").read_text() == "whole"
+        assert [p.name for p in (cache.root() / "kind").glob(".making-*")] == []
+
+    def test_two_builders_build_once(self):
+        made = []
+
+        def make(place):
+            made.append(threading.get_ident())
+            (place / "file").write_text("x")
+
+        threads = [threading.Thread(target=cache.entry, args=("kind", ["a"], make)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+
+    def test_keeps_what_was_used_last(self):
+        entries = [cache.entry("kind", [str(n)], self.make(str(n)), keep=2) for n in range(4)]
+        assert [entry.exists() for entry in entries] == [False, False, True, True]
+
+
+class TestWaiting:
+    """waiting.wait_for()"""
+
+    def test_returns_what_the_condition_returned(self):
+        answers = iter([None, 0, "there"])
+        assert waiting.wait_for("x", lambda: next(answers), idle_s=5, every_s=0) == "there"
+
+    def test_deadline_names_what_was_awaited_and_shows_the_evidence(self, monkeypatch):
+        monkeypatch.setattr(waiting, "PATIENCE", 1)
+        with pytest.raises(LabError, match="(?s)the moon is full.*after 0 s.*it is new"):
+            waiting.wait_for("the moon is full", lambda: False, idle_s=0.01,
+                             evidence=lambda: "it is new")
+
+    def test_gives_up_at_once_when_waiting_is_pointless(self):
+        with pytest.raises(LabError, match="the moon has gone"):
+            waiting.wait_for("the moon is full", lambda: False, idle_s=1000,
+                             give_up=lambda: "the moon has gone")
+
+
+class TestProcess:
+    """processes.Process"""
+
+    def test_stop_ends_it(self, tmp_path):
+        process = processes.Process.start(["sleep", "1000"], tmp_path / "log", tmp_path)
+        assert process.is_alive()
+        process.stop()
+        assert not process.is_alive()
+
+    def test_stop_insists(self, tmp_path):
+        stubborn = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+        process = processes.Process.start(stubborn, tmp_path / "log", tmp_path)
+        waiting.wait_for("the trap is set", lambda: (tmp_path / "log").read_text(), idle_s=5)
+        process.stop(grace_s=0.1)
+        assert not process.is_alive()
+
+    def test_another_process_with_the_same_pid_is_left_alone(self):
+        with subprocess.Popen(["sleep", "1000"]) as innocent:
+            mistaken = processes.Process(innocent.pid, started=1)
+            assert not mistaken.is_alive()
+            mistaken.stop()
+            assert innocent.poll() is None
+            innocent.kill()
+
+
+class TestMachine:
+    """machine.make_devices()"""
+
+    def test_slots_are_given_in_order(self, tmp_path):
+        devices = machine.make_devices(["edu", "pair", "edu"], tmp_path)
+        assert devices.bdfs == ["0000:00:10.0", "0000:00:11.0", "0000:00:11.1", "0000:00:12.0"]
+
+    def test_unknown_kinds_are_named(self):
+        with pytest.raises(LabError, match="'gpu'.*nvme"):
+            machine.check_kinds(["edu", "gpu"])
+
+
+class TestImages:
+    """images.archive()"""
+
+    def test_same_tree_same_bytes(self):
+        def fill(tree):
+            (tree / "bin").mkdir()
+            (tree / "bin" / "program").write_text("x")
+
+        first = images.archive("one", "lab.local/x:1", [], fill, ["/bin/program"])
+        second = images.archive("two", "lab.local/x:1", [], fill, ["/bin/program"])
+        assert first != second and first.read_bytes() == second.read_bytes()
+        with tarfile.open(first) as archive:
+            assert "manifest.json" in archive.getnames()
+
+
+class TestNode:
+    """node.Node"""
+
+    @pytest.mark.parametrize("name", ["", "Upper", "-a", "a/b", "a" * 32])
+    def test_refuses_names_that_are_no_host_names(self, name):
+        with pytest.raises(LabError, match="a node's name is"):
+            Node(name)
+
+    def test_there_is_no_such_node(self):
+        with pytest.raises(LabError, match="there is no node a"):
+            Node.existing("a")
