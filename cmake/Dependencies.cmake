@@ -46,7 +46,11 @@ add_library(dep::fmt ALIAS dep_fmt)
 target_link_libraries(dep_fmt INTERFACE fmt::fmt-header-only)
 add_library(dep_spdlog INTERFACE)
 add_library(dep::spdlog ALIAS dep_spdlog)
-target_link_libraries(dep_spdlog INTERFACE spdlog::spdlog_header_only)
+# Not its own target: that one brings the shared library of fmt.
+target_compile_definitions(dep_spdlog INTERFACE SPDLOG_FMT_EXTERNAL)
+target_include_directories(
+  dep_spdlog SYSTEM INTERFACE $<TARGET_PROPERTY:spdlog::spdlog_header_only,INTERFACE_INCLUDE_DIRECTORIES>)
+target_link_libraries(dep_spdlog INTERFACE dep::fmt Threads::Threads)
 add_library(dep_cli INTERFACE)
 add_library(dep::cli ALIAS dep_cli)
 target_link_libraries(dep_cli INTERFACE CLI11::CLI11)

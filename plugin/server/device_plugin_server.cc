@@ -156,26 +156,13 @@ DevicePluginServer::DevicePluginServer(os::EventLoop& loop, core::DeviceBroker& 
   service_ =
       std::make_unique<Service>(loop, broker, resource,
                                 ListStream::Source{
-                                    .opened =
-                                        [this](ListStream& stream) {
-                                          streams_.push_back(&stream);
-                                          if (ending_) {
-                                            stream.End();
-                                            return;
-                                          }
-                                          stream.SendList();
-                                          if (streams_.size() == 1) events_.watched(true);
-                                        },
+                                    .opened = [this](ListStream& stream) { Open(stream); },
                                     .fill =
                                         [&broker, resource](v1beta1::ListAndWatchResponse& list) {
                                           FillList(broker.offers()[resource].offers, list);
                                         },
                                     .list_sent = [this] { events_.list_sent(); },
-                                    .closed =
-                                        [this](ListStream& stream) {
-                                          std::erase(streams_, &stream);
-                                          if (streams_.empty() && !ending_) events_.watched(false);
-                                        },
+                                    .closed = [this](ListStream& stream) { Close(stream); },
                                 });
 }
 
@@ -200,8 +187,32 @@ void DevicePluginServer::SendList() {
   for (ListStream* stream : streams_) stream->SendList();
 }
 
-void DevicePluginServer::EndStreams() {
-  ending_ = true;
+void DevicePluginServer::Open(ListStream& stream) {
+  streams_.push_back(&stream);
+  if (streams_ended_) {
+    stream.End();
+    return;
+  }
+  stream.SendList();
+  if (streams_.size() == 1) events_.watched(true);
+}
+
+void DevicePluginServer::Close(ListStream& stream) {
+  std::erase(streams_, &stream);
+  if (!streams_.empty()) return;
+  if (streams_ended_) {
+    streams_ended_();
+  } else {
+    events_.watched(false);
+  }
+}
+
+void DevicePluginServer::EndStreams(std::function<void()> ended) {
+  streams_ended_ = std::move(ended);
+  if (streams_.empty()) {
+    streams_ended_();
+    return;
+  }
   for (ListStream* stream : streams_) stream->End();
 }
 

@@ -47,8 +47,9 @@ class DevicePluginServer {
   // The offers of the resource have changed: tells every stream.
   void SendList();
 
-  // Ends the streams. What else is being called goes on.
-  void EndStreams();
+  // Ends the streams. What else is being called goes on. Calls `ended` when the last one has been
+  // told, possibly at once; and again for each that is opened later.
+  void EndStreams(std::function<void()> ended);
   // From a thread that is not the loop's, while the loop runs: ends all calls and connections and
   // returns when the last call has ended.
   void Shutdown();
@@ -58,10 +59,12 @@ class DevicePluginServer {
 
   DevicePluginServer(os::EventLoop& loop, core::DeviceBroker& broker, std::size_t resource,
                      Events events);
+  void Open(ListStream& stream);
+  void Close(ListStream& stream);
 
   const Events events_;
   std::vector<ListStream*> streams_;
-  bool ending_ = false;
+  std::function<void()> streams_ended_;  // not empty: they are to end
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;
 };

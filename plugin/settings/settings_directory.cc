@@ -2,7 +2,9 @@
 #include "plugin/settings/settings_directory.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -32,10 +34,15 @@ absl::Status MakeDirectory(const std::string& path) {
 
 SettingsDirectory::SettingsDirectory(std::string root) : root_(std::move(root)) {}
 
+absl::Status SettingsDirectory::Prepare() {
+  RETURN_IF_ERROR(MakeDirectory(root_));
+  if (::access(root_.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, fmt::format("cannot write to {}", root_));
+}
+
 absl::StatusOr<std::string> SettingsDirectory::Put(const std::string& key,
                                                    const core::Settings& settings) {
   std::string directory = root_ + "/" + key;
-  RETURN_IF_ERROR(MakeDirectory(root_));
   RETURN_IF_ERROR(MakeDirectory(directory));
   RETURN_IF_ERROR(
       os::WriteFileAtomically(directory + "/settings.json", ToJson(settings), kFileMode));

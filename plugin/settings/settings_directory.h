@@ -14,8 +14,11 @@ namespace dp::settings {
 // A container gets the directory mounted, not the file, so that it would see a replaced file too.
 class SettingsDirectory final : public core::SettingsStore {
  public:
-  // `root` is made when the first settings are written; its parent must exist.
   explicit SettingsDirectory(std::string root);
+
+  // Makes the root if it is not there, and sees whether it can be written to: better at start than
+  // at the first allocation. By errno; names the path.
+  absl::Status Prepare();
 
   absl::StatusOr<std::string> Put(const std::string& key, const core::Settings& settings) override;
   absl::Status Remove(const std::string& key) override;

@@ -37,6 +37,7 @@ std::string Read(const std::string& path) {
 TEST_F(SettingsDirectoryTest, PutsOneFileIntoADirectoryThatEveryoneMayRead) {
   const mode_t umask_before = umask(0077);
   SettingsDirectory store(scratch_ + "/state");
+  ASSERT_TRUE(store.Prepare().ok());
   const auto directory = store.Put("0000:01:00.0", settings_);
   umask(umask_before);
   ASSERT_TRUE(directory.ok()) << directory.status();
@@ -66,7 +67,7 @@ TEST_F(SettingsDirectoryTest, RemovesThem) {
 
 TEST_F(SettingsDirectoryTest, NamesThePathThatCannotBeMade) {
   SettingsDirectory store(scratch_ + "/no/such/parent");
-  const auto status = store.Put("0000:01:00.0", settings_).status();
+  const auto status = store.Prepare();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), HasSubstr(scratch_ + "/no/such/parent"));
 }
@@ -74,6 +75,7 @@ TEST_F(SettingsDirectoryTest, NamesThePathThatCannotBeMade) {
 TEST_F(SettingsDirectoryTest, NamesThePathThatIsNoDirectory) {
   std::ofstream(scratch_ + "/state") << "a file";
   SettingsDirectory store(scratch_ + "/state");
+  EXPECT_FALSE(store.Prepare().ok());
   const auto status = store.Put("0000:01:00.0", settings_).status();
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(std::string(status.message()), HasSubstr(scratch_ + "/state"));

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "api/kubelet/v1beta1/api.grpc.pb.h"
+#include "plugin/base/unique_fd.h"
+
+namespace dp::fakes {
+
+// The device manager of a kubelet, over real sockets, with the manners of the real one
+// (kubernetes pkg/kubelet/cm/devicemanager):
+//  - when it starts, it removes every socket of the folder and then makes kubelet.sock;
+//  - within Register it dials the plugin back (10 s) and asks for its options before it answers,
+//  then
+//    it opens ListAndWatch;
+//  - of several registrations of a resource the last one counts;
+//  - it speaks v1beta1 only, and receives messages of up to 4 MiB;
+//  - when it goes, its connections go, and kubelet.sock stays behind.
+//
+// Every member may be called from any thread.
+class FakeKubelet {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Devices = std::map<std::string, v1beta1::Device>;  // by ID
+  static constexpr std::chrono::seconds kPatience{10};     // of all waits
+
+  // What it knows of a resource. Everything but the counters is about the last registration.
+  struct Resource {
+    std::string endpoint;
+    v1beta1::DevicePluginOptions options;
+    Devices devices;                  // of the last list
+    bool watching = false;            // ListAndWatch is open
+    grpc::Status watch_status;        // how it ended
+    int registrations = 0;            // that were accepted, ever
+    int lists = 0;                    // received, ever
+    Clock::time_point registered_at;  // when Register was answered
+    Clock::time_point listed_at;      // when the last list had come
+  };
+
+  // Does not serve yet.
+  explicit FakeKubelet(std::string folder);
+  FakeKubelet(const FakeKubelet&) = delete;
+  FakeKubelet& operator=(const FakeKubelet&) = delete;
+  ~FakeKubelet();
+
+  // Wipes the folder and serves. Returns the moment from which a plugin can connect.
+  Clock::time_point Start();
+  // As if killed.
+  void Stop();
+  Clock::time_point Restart() {
+    Stop();
+    return Start();
+  }
+  // From now on Register fails with this status; Ok: no more.
+  void RefuseRegistrations(grpc::Status status);
+
+  [[nodiscard]] Resource Get(const std::string& resource) const;
+  // How many Register calls came in, refused ones included.
+  [[nodiscard]] int register_calls() const;
+  // Waits until the resource is such. DeadlineExceeded: says what was waited for (`what`) and what
+  // there was instead.
+  absl::Status WaitFor(const std::string& resource, std::string_view what,
+                       const std::function<bool(const Resource&)>& is_such) const;
+  absl::Status WaitForRegistrations(const std::string& resource, int count) const;
+  absl::Status WaitForDevices(const std::string& resource, std::size_t count) const;
+  absl::Status WaitForRegisterCalls(int count) const;
+
+  // Calls of the plugin that registered the resource last. FailedPrecondition: none did.
+  grpc::Status Allocate(const std::string& resource, const std::vector<std::string>& devices,
+                        v1beta1::ContainerAllocateResponse* response);
+  grpc::Status Allocate(const std::string& resource, const v1beta1::AllocateRequest& request,
+                        v1beta1::AllocateResponse* response);
+  grpc::Status PreStartContainer(const std::string& resource,
+                                 const std::vector<std::string>& devices);
+  grpc::Status GetPreferredAllocation(const std::string& resource,
+                                      const v1beta1::PreferredAllocationRequest& request,
+                                      v1beta1::PreferredAllocationResponse* response);
+
+  [[nodiscard]] const std::string& folder() const { return folder_; }
+  [[nodiscard]] std::string socket_path() const { return folder_ + "/kubelet.sock"; }
+
+ private:
+  class Service;
+  struct Session;
+
+  void Accept(int listener);
+  grpc::Status OnRegister(const v1beta1::RegisterRequest& request);
+  void Watch(Session& session);
+  void WipeSockets() const;
+  [[nodiscard]] std::shared_ptr<Session> SessionOf(const std::string& resource) const;
+
+  const std::string folder_;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+  base::UniqueFd listener_;
+  std::thread acceptor_;
+
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  // All below are guarded by mutex_.
+  bool serving_ = false;
+  int register_calls_ = 0;
+  grpc::Status refusal_;
+  std::map<std::string, Resource> resources_;
+  std::map<std::string, std::shared_ptr<Session>> sessions_;  // by resource
+  std::vector<std::shared_ptr<Session>> ended_sessions_;
+  std::vector<base::UniqueFd> connections_;  // duplicates of those that gRPC has
+};
+
+}  // namespace dp::fakes
