@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+import uuid
 
 import yaml
 
@@ -26,6 +27,7 @@ from vlab.node import Node  # noqa: E402
 from vlab.progress import step  # noqa: E402
 
 PLUGIN_MANIFEST = ROOT / "manifests" / "static-pod.yaml"
+CONFIG = pathlib.Path(__file__).parent / "config.yaml"
 VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
 PLUGIN_POD = "vfio-doorbell-plugin"
 CONFIG_PATH = "/etc/vfio-doorbell/config.yaml"
@@ -34,12 +36,6 @@ DEVICES = ["nvme", "edu", "pair"]
 READ_BYTES = 4 << 20  # what the guest reads: tests/lab/images/vm/guest-init
 NVME = "lab.example/nvme"
 EDU = "lab.example/edu"
-CONFIG = {
-    "resources": [
-        {"name": NVME, "selectors": [{"class": "0x0108"}]},
-        {"name": EDU, "selectors": [{"vendor": "0x1234", "device": "0x11e8"}]},
-    ],
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +91,8 @@ class FirstLight:
     pair: Group
     observed: VmRun
     enforced: VmRun
-    released: Group                # the NVMe's group when the plugin has given everything back
+    release_said: list[str]        # what the plugin printed when it gave everything back
+    released: Group                # the NVMe's group after that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,10 +123,10 @@ def first_light(node):
     start_plugin(node, "enforce")
     enforced = run_vm(node, "vm-enforced")
     stop_plugin(node)
-    release_windows(node)
+    said = release_windows(node)
     return FirstLight(
         release=_kernel_release(node), bdfs=node.bdfs, offered=offer, observed=observed,
-        enforced=enforced, released=describe_group(node, nvme(node)),
+        enforced=enforced, release_said=said, released=describe_group(node, nvme(node)),
         pair=describe_group(node, node.bdfs[-1]))
 
 
@@ -206,6 +203,12 @@ def describe_group(node, bdf):
     return Group(int(number), members.split(), msi, knob or None)
 
 
+def knob_window(text):
+    """The window that msi_window's "0xBASE 0xSIZE" names."""
+    base, size = (int(number, 16) for number in text.split())
+    return Window(base, base + size - 1)
+
+
 # The plugin
 
 
@@ -218,10 +221,13 @@ def plugin_manifest(**changes):
 
 def start_plugin(node, mode, manifest=None):
     """Starts the plugin in `mode`; returns what the node then offers: {resource: device IDs}."""
-    node.put(CONFIG_PATH, json.dumps(CONFIG | {"mode": mode}))
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8")) | {"mode": mode}
+    node.put(CONFIG_PATH, yaml.safe_dump(config))
     with step(f"plugin registers ({mode})"):
-        node.apply("plugin", yaml.safe_dump(manifest or plugin_manifest()))
-        wanted = {resource["name"] for resource in CONFIG["resources"]}
+        # The kubelet writes it when a list of devices comes in, not when a plugin goes away.
+        node.run(f"rm -f {CHECKPOINT}")
+        _apply(node, "plugin", manifest or plugin_manifest())
+        wanted = {resource["name"] for resource in config["resources"]}
         return wait_for(f"the kubelet of node {node.name} knows {', '.join(sorted(wanted))}",
                         lambda: (known := offered(node)).keys() >= wanted and known,
                         idle_s=15, evidence=lambda: _pod_evidence(node, PLUGIN_POD))
@@ -234,17 +240,20 @@ def stop_plugin(node):
 
 
 def release_windows(node):
-    """Runs the plugin once to give every window back, as before it is uninstalled."""
+    """Runs the plugin once to give every window back, as before it is uninstalled; returns what
+    it printed."""
     manifest = plugin_manifest(args=["--release"])
     manifest["metadata"]["name"] = "release"
     manifest["spec"]["restartPolicy"] = "Never"
     with step("plugin gives all windows back"):
-        node.apply("release", yaml.safe_dump(manifest))
+        _apply(node, "release", manifest)
         wait_for("the plugin has released its windows",
                  lambda: _pod(node, "release", phase="Succeeded"), idle_s=15,
                  give_up=lambda: _pod(node, "release", phase="Failed") and "the pod has failed",
                  evidence=lambda: _pod_evidence(node, "release"))
+        said = _pod_output(node, "release").splitlines()
         _end_pod(node, "release", "release")
+    return said
 
 
 def offered(node):
@@ -284,7 +293,7 @@ def run_vm(node, name):
 def refused_vm(node, name):
     """Gives the kubelet the VM pod and returns why it failed; the pod is taken away again."""
     with step(f"VM {name}: refused"):
-        node.apply(name, _vm_manifest(name))
+        _apply(node, name, _vm_manifest(name))
         pod = wait_for(f"pod {name} has failed", lambda: _pod(node, name, phase="Failed"),
                        idle_s=15, evidence=lambda: _pod_evidence(node, name))
         _end_pod(node, name, name)
@@ -294,12 +303,12 @@ def refused_vm(node, name):
 def _vm_manifest(name):
     manifest = yaml.safe_load(VM_MANIFEST.read_text(encoding="utf-8"))
     manifest["metadata"]["name"] = name
-    return yaml.safe_dump(manifest)
+    return manifest
 
 
 def _start_vm(node, name):
     """Starts the VM; returns the pod's output up to the point where the guest is done."""
-    node.apply(name, _vm_manifest(name))
+    _apply(node, name, _vm_manifest(name))
 
     def output():
         text = _pod_output(node, name)
@@ -330,6 +339,14 @@ def _host_interrupts(node, bdf):
 def wait_for(*arguments, **more):
     """waiting.wait_for() at a pace that leaves the emulated processors to the node."""
     return waiting.wait_for(*arguments, **more, every_s=0.5)
+
+
+def _apply(node, file_name, manifest):
+    """Gives the kubelet a static pod that it has never seen."""
+    # Without a UID it takes a hash of the manifest, and thinks of the same manifest as of a pod
+    # that has ended already.
+    manifest["metadata"]["uid"] = str(uuid.uuid4())
+    node.apply(file_name, yaml.safe_dump(manifest))
 
 
 def _pod(node, name, phase=None):

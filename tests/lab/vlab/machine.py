@@ -61,7 +61,10 @@ def make_devices(kinds, directory):
 
 def qemu_command(kernel, root, images, tap, devices):
     """QEMU for a node: GICv3 with ITS, SMMUv3 in front of PCI, and EL2 so that KVM works in it."""
-    append = f"console=ttyAMA0 quiet root=/dev/vda rw lab.vfio={','.join(devices.bdfs)}"
+    # iomem=relaxed: a kernel with strict checks (Debian's) would not let msi-address read a BAR that
+    # vfio-pci holds.
+    append = (f"console=ttyAMA0 quiet root=/dev/vda rw iomem=relaxed "
+              f"lab.vfio={','.join(devices.bdfs)}")
     return [
         "qemu-system-aarch64",
         "-M", "virt,gic-version=3,iommu=smmuv3,virtualization=on", "-cpu", "max,pauth-impdef=on",
