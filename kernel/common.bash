@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the commands beside this file share: the base, the cache and messages.
+# Sourced, never run.
+# shellcheck shell=bash
+
+kernel_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=BASE
+source "$kernel_dir/BASE"
+patch_dir=$kernel_dir/patches/$BASE_SERIES
+cache_dir=${VFIO_DOORBELL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-doorbell}
+
+# Results go to stdout, everything a person reads goes to stderr.
+say() { printf '%s %4ds  %s\n' "${0##*/}:" "$SECONDS" "$*" >&2; }
+
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+# Prints the paths of the patches, in the order in which they apply.
+series_patches() {
+  local name
+  [[ -r $patch_dir/series ]] || fail "$patch_dir/series is missing"
+  while read -r name; do
+    [[ -z $name || $name == \#* ]] && continue
+    [[ -r $patch_dir/$name ]] || fail "$patch_dir/series names $name, which does not exist"
+    printf '%s\n' "$patch_dir/$name"
+  done <"$patch_dir/series"
+}
+
+# Prints what the patches change, without the messages that explain it: a better
+# sentence in a commit message does not make another kernel.
+series_changes() {
+  local patch
+  while read -r patch; do sed -n '/^diff --git /,/^-- $/p' "$patch"; done < <(series_patches)
+}
+
+# git_in DIR ARGUMENT...: git as everybody has it, whatever the user's own settings, so
+# that commits and patches come out the same everywhere.
+git_in() {
+  local dir=$1
+  shift
+  GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -C "$dir" "$@"
+}
+
+# hash_of: a short key for stdin.
+hash_of() { sha256sum | cut -c1-16; }
+
+# run_logged LOG COMMAND...: the output goes to LOG, and its end is shown if the command fails.
+run_logged() {
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1 && return
+  tail -n 30 "$log" >&2
+  fail "failed: $* (the whole output is in $log)"
+}
+
+# unpack_base DIR: the base's files in DIR, which must not exist yet.
+unpack_base() {
+  local dir=$1
+  [[ ! -e $dir ]] || fail "$dir exists already"
+  [[ -r $BASE_TARBALL ]] ||
+    fail "$BASE_TARBALL is missing: install Debian's $BASE_PACKAGE $BASE_VERSION (scripts/install-deps)"
+  sha256sum --check --status <<<"$BASE_SHA256  $BASE_TARBALL" ||
+    fail "$BASE_TARBALL is not $BASE_PACKAGE $BASE_VERSION: its SHA-256 is not the one in kernel/BASE"
+  mkdir -p "$dir"
+  tar -C "$dir" --strip-components=1 -xf "$BASE_TARBALL"
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The test cases. Each leaves the machine as it found it: no device in use and
+ * every group's window where the IOMMU driver wants it.
+ */
+#ifndef TESTS_KERNEL_GUEST_TESTS_H
+#define TESTS_KERNEL_GUEST_TESTS_H
+
+/* The PCI functions that tests/kernel/run gives to the emulated host. */
+#define EDU "0000:00:02.0"
+#define OTHER_EDU "0000:00:03.0"
+/* Two functions in one IOMMU group. */
+#define PAIR_FIRST "0000:00:05.0"
+#define PAIR_SECOND "0000:00:05.1"
+
+/* Nobody writes the attribute: everything is as on a kernel without it. */
+void test_default_untouched(void);
+/* The window is moved: all that follows from it moves too, and interrupts arrive. */
+void test_window_moved(void);
+void test_window_above_4g(void);
+
+/* Each refusal of Documentation/ABI/testing/sysfs-kernel-iommu_groups. */
+void test_refused_values(void);
+void test_refused_writers(void);
+void test_refused_while_owned(void);
+void test_refused_without_devices(void);
+void test_warned_about_host_bridge(void);
+/* Thousands of strings, each answered as an independent reading of the document says. */
+void test_hostile_strings(void);
+
+/* How long a window lives, and for whom. */
+void test_kept_across_rebinding(void);
+void test_shared_by_group_members(void);
+
+/* Groups with different windows in one IOVA space. */
+void test_two_windows_type1(void);
+void test_two_windows_iommufd(void);
+void test_page_table_of_another_window(void);
+void test_window_outlives_attachment(void);
+
+/* Hosts with another IOMMU, or another use of it. */
+void test_identity_default_domain(void);
+void test_reserved_region(void);
+void test_hardware_msi_region(void);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A user of VFIO devices, by each way there is. Functions return 0 (or a result)
+ * or a negative errno.
+ */
+#ifndef TESTS_KERNEL_GUEST_VFIO_H
+#define TESTS_KERNEL_GUEST_VFIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The ways to hand a device to user space: groups in a type1 container, groups
+ * with an iommufd in place of the container, device files with an iommufd.
+ */
+enum vfio_way { TYPE1, GROUP_COMPAT, CDEV, VFIO_WAYS };
+extern const char *const vfio_way_names[];
+
+/* A PCI function in the hands of a user; -1 for descriptors that are not open. */
+struct vfio_device {
+	const char *bdf;
+	int fd;
+	int group_fd;	/* but for CDEV */
+	uint32_t id;	/* CDEV: iommufd's number for the device */
+	uint32_t pt_id;	/* CDEV: the page table it is attached to */
+};
+
+/* One IOVA space with the devices in it. */
+struct vfio_space {
+	enum vfio_way way;
+	int fd;		/* the container or the iommufd */
+	uint32_t ioas;	/* CDEV */
+};
+
+/* An empty space. A type1 container has no page table before its first group. */
+int space_open(struct vfio_space *space, enum vfio_way way);
+/* Ends the space with everything mapped in it. Devices are closed before. */
+void space_close(struct vfio_space *space);
+
+/* Opens the function's group or device file and puts it into the space. */
+int space_add(struct vfio_space *space, struct vfio_device *device, const char *bdf);
+void device_close(struct vfio_device *device);
+
+/* One page of memory at IOVA. */
+int space_map(struct vfio_space *space, uint64_t iova);
+int space_unmap(struct vfio_space *space, uint64_t iova);
+
+/* The IOVA ranges a user may map, as "0-7ffffff 8100000-ffffffffffff". */
+const char *space_ranges(struct vfio_space *space);
+
+/* The steps of space_add() for CDEV, for tests that take them one by one. */
+int cdev_bind(struct vfio_space *space, struct vfio_device *device, const char *bdf);
+/* PT_ID is that of an IOAS or of a page table; replaces an earlier one. */
+int cdev_attach(struct vfio_device *device, uint32_t pt_id);
+int cdev_detach(struct vfio_device *device);
+/* A page table of its own, as nested or dirty-tracking users make it. */
+int iommufd_page_table(struct vfio_space *space, struct vfio_device *device, uint32_t *pt_id);
+int iommufd_destroy(struct vfio_space *space, uint32_t id);
+
+/* Opens a group file and puts it into a container, as far as VFIO lets us. */
+int group_open(int group);
+
+/* One MSI vector, to an eventfd that is returned. */
+int msi_enable(struct vfio_device *device);
+int msi_disable(struct vfio_device *device);
+/*
+ * Makes QEMU's "edu" device raise its interrupt, and waits for the eventfd. The
+ * write goes through the IOMMU, so it arrives only if the doorbell is mapped at
+ * the address the device was given.
+ */
+bool edu_interrupt_arrives(struct vfio_device *device, int eventfd);
+
+#endif
