@@ -34,25 +34,43 @@ class Report {
   explicit Report(std::string_view file_name) : file_name_(file_name) {}
 
   void Add(int line, std::string_view path, std::string_view reason) {
-    constexpr int kMost = 20;
-    if (++count_ > kMost) return;
-    std::string line_text =
+    constexpr std::size_t kMost = 20;
+    if (mistakes_.size() == kMost) {
+      is_cut_ = true;
+      return;
+    }
+    std::string text =
         path.empty() ? fmt::format("{}", reason) : fmt::format("{}: {}", path, reason);
     // The author's text may have line breaks; an error has one line.
     std::replace_if(
-        line_text.begin(), line_text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; },
-        '?');
-    lines_ += fmt::format("{}{}:{}: {}", lines_.empty() ? "" : "\n", file_name_, line, line_text);
-    if (count_ == kMost) lines_ += "\nand perhaps more";
+        text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+    mistakes_.push_back({.line = line, .text = std::move(text)});
   }
 
-  [[nodiscard]] bool empty() const { return count_ == 0; }
-  [[nodiscard]] absl::Status ToStatus() const { return absl::InvalidArgumentError(lines_); }
+  [[nodiscard]] bool empty() const { return mistakes_.empty(); }
+
+  // In the order of the file.
+  [[nodiscard]] absl::Status ToStatus() {
+    std::stable_sort(mistakes_.begin(), mistakes_.end(),
+                     [](const Mistake& a, const Mistake& b) { return a.line < b.line; });
+    std::string lines;
+    for (const Mistake& mistake : mistakes_) {
+      if (!lines.empty()) lines += '\n';
+      lines += fmt::format("{}:{}: {}", file_name_, mistake.line, mistake.text);
+    }
+    if (is_cut_) lines += "\nand more";
+    return absl::InvalidArgumentError(lines);
+  }
 
  private:
+  struct Mistake {
+    int line = 0;
+    std::string text;
+  };
+
   std::string file_name_;
-  std::string lines_;
-  int count_ = 0;
+  std::vector<Mistake> mistakes_;
+  bool is_cut_ = false;
 };
 
 // A value of the document and what its author calls it.
