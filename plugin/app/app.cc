@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/app/app.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "plugin/base/log.h"
+#include "plugin/base/status_macros.h"
+#include "plugin/core/device_broker.h"
+#include "plugin/kubelet/endpoint.h"
+#include "plugin/kubelet/folder_watch.h"
+#include "plugin/os/event_loop.h"
+#include "plugin/os/signal_fd.h"
+#include "plugin/server/device_plugin_server.h"
+#include "plugin/settings/settings_directory.h"
+#include "plugin/sysfs/group_scanner.h"
+#include "plugin/sysfs/msi_window_file.h"
+#include "plugin/sysfs/sysfs_root.h"
+
+// From start to end:
+//   Create   scan the host, adopt windows; no effect outside
+//   Run      serve, listen, watch the folder, register; then the loop
+//   Drain    on a signal: sockets removed, streams ended, waiting calls answered, gRPC shut down
+// Order matters twice. The folder is watched before anything in it is made or looked for, so that
+// nothing is missed in between. And the loop runs until the last part has stopped, because gRPC
+// waits for calls whose answers come from the loop; so the shutdown has a thread of its own.
+
+namespace dp::app {
+namespace {
+
+// A kubelet that has just started is left alone with its start before the host is scanned anew; a
+// kubelet that restarts in a loop does not cause a scan each time.
+constexpr std::chrono::milliseconds kRescanDelay{50};
+// For the kubelet to take note of the end of its streams.
+constexpr std::chrono::milliseconds kStreamsDeadline{500};
+
+class LoopTimers final : public core::Timers {
+ public:
+  explicit LoopTimers(os::EventLoop& loop) : loop_(loop) {}
+  void CallAfter(std::chrono::steady_clock::duration delay, std::function<void()> call) override {
+    loop_.CallAfter(delay, std::move(call));
+  }
+
+ private:
+  os::EventLoop& loop_;
+};
+
+class Daemon final : public App {
+ public:
+  Daemon(const Options& options, std::unique_ptr<os::EventLoop> loop, sysfs::SysfsRoot sysfs)
+      : options_(options),
+        loop_(std::move(loop)),
+        timers_(*loop_),
+        sysfs_(std::move(sysfs)),
+        scanner_(sysfs_),
+        knob_(sysfs_),
+        settings_(options.state_dir) {}
+
+  absl::Status CreateBroker(core::Config config);
+  absl::Status Run() override;
+
+ private:
+  // What the kubelet sees of one resource.
+  struct Plugin {
+    std::unique_ptr<server::DevicePluginServer> server;
+    std::unique_ptr<kubelet::Endpoint> endpoint;
+  };
+
+  absl::Status Serve();
+  absl::Status AddPlugin(std::size_t resource);
+  void OnRegistered();
+  void Drain();
+  void ShutDownServers();
+  void PartStopped();
+
+  const Options options_;
+  std::unique_ptr<os::EventLoop> loop_;
+  LoopTimers timers_;
+  sysfs::SysfsRoot sysfs_;
+  sysfs::GroupScanner scanner_;
+  sysfs::MsiWindowFile knob_;
+  settings::SettingsDirectory settings_;
+  std::unique_ptr<core::DeviceBroker> broker_;
+  std::unique_ptr<os::SignalFd> signals_;
+  std::vector<Plugin> plugins_;
+  std::unique_ptr<kubelet::FolderWatch> folder_;
+  std::optional<os::EventLoop::TimerId> rescan_;
+
+  bool draining_ = false;
+  std::size_t open_servers_ = 0;   // with streams that have not ended
+  std::size_t running_parts_ = 0;  // that must stop before the loop may
+  std::jthread shutdown_;
+};
+
+absl::Status Daemon::CreateBroker(core::Config config) {
+  auto broker = core::DeviceBroker::Create(
+      std::move(config), {.scanner = scanner_,
+                          .knob = knob_,
+                          .settings = settings_,
+                          .timers = timers_,
+                          .has_node =
+                              [this](const std::string& path) {
+                                std::error_code error;
+                                return std::filesystem::exists(options_.dev_root + "/" + path,
+                                                               error);
+                              },
+                          .page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
+                          .patience = {}});
+  if (!broker.ok()) return broker.status();
+  broker_ = *std::move(broker);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Run() {
+  // Before gRPC makes threads: they inherit the blocked signals.
+  ASSIGN_OR_RETURN(signals_, os::SignalFd::Create(*loop_, {SIGTERM, SIGINT}, [this](int signal) {
+                     log::Info("draining", {{"signal", signal}});
+                     Drain();
+                   }));
+  // What was served before something went wrong has to be taken down in the same way as at the end.
+  absl::Status status = Serve();
+  if (!status.ok()) Drain();
+  loop_->Run();
+  return status;
+}
+
+absl::Status Daemon::Serve() {
+  RETURN_IF_ERROR(settings_.Prepare());
+  folder_ = std::make_unique<kubelet::FolderWatch>(
+      *loop_, options_.kubelet_dir, [this](bool kubelet_started) {
+        for (const Plugin& plugin : plugins_) plugin.endpoint->OnFolderChange(kubelet_started);
+      });
+  broker_->NotifyChanges([this](std::size_t resource) { plugins_[resource].server->SendList(); });
+  for (std::size_t i = 0; i < broker_->offers().size(); ++i) RETURN_IF_ERROR(AddPlugin(i));
+  for (const Plugin& plugin : plugins_) plugin.endpoint->Start();
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::AddPlugin(std::size_t resource) {
+  ASSIGN_OR_RETURN(auto server, server::DevicePluginServer::Create(
+                                    *loop_, *broker_, resource,
+                                    {.list_sent = [] { ::malloc_trim(0); },
+                                     .watched =
+                                         [this, resource](bool watched) {
+                                           plugins_[resource].endpoint->SetWatched(watched);
+                                         }}));
+  auto endpoint = kubelet::Endpoint::Create(
+      *loop_, options_.kubelet_dir, broker_->offers()[resource].resource,
+      {.connected = [server = server.get()](
+                        base::UniqueFd connection) { server->Serve(std::move(connection)); },
+       .registered = [this] { OnRegistered(); }});
+  plugins_.push_back({.server = std::move(server), .endpoint = nullptr});
+  if (!endpoint.ok()) return endpoint.status();
+  plugins_.back().endpoint = *std::move(endpoint);
+  return absl::OkStatus();
+}
+
+// Much may have changed while there was no kubelet.
+void Daemon::OnRegistered() {
+  if (rescan_) loop_->Cancel(*rescan_);
+  rescan_ = loop_->CallAfter(kRescanDelay, [this] {
+    rescan_.reset();
+    broker_->Rescan();
+    ::malloc_trim(0);
+  });
+}
+
+void Daemon::Drain() {
+  if (std::exchange(draining_, true)) return;
+  if (rescan_) loop_->Cancel(*rescan_);
+  folder_.reset();
+  running_parts_ = 1;  // the servers
+  for (const Plugin& plugin : plugins_) {
+    if (!plugin.endpoint) continue;
+    ++running_parts_;
+    plugin.endpoint->Stop([this] { PartStopped(); });
+  }
+  broker_->Drain();
+  open_servers_ = plugins_.size();
+  if (plugins_.empty()) {
+    PartStopped();
+    return;
+  }
+  loop_->CallAfter(kStreamsDeadline, [this] { ShutDownServers(); });
+  for (const Plugin& plugin : plugins_) {
+    plugin.server->EndStreams([this] {
+      if (open_servers_ > 0 && --open_servers_ == 0) ShutDownServers();
+    });
+  }
+}
+
+void Daemon::ShutDownServers() {
+  if (shutdown_.joinable()) return;
+  shutdown_ = std::jthread([this] {
+    for (const Plugin& plugin : plugins_) plugin.server->Shutdown();
+    loop_->Post([this] { PartStopped(); });
+  });
+}
+
+void Daemon::PartStopped() {
+  if (--running_parts_ == 0) loop_->Stop();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<App>> App::Create(const Options& options, core::Config config) {
+  ASSIGN_OR_RETURN(auto sysfs, sysfs::SysfsRoot::Open(options.sysfs_root));
+  ASSIGN_OR_RETURN(auto loop, os::EventLoop::Create());
+  auto daemon = std::make_unique<Daemon>(options, std::move(loop), std::move(sysfs));
+  RETURN_IF_ERROR(daemon->CreateBroker(std::move(config)));
+  return daemon;
+}
+
+}  // namespace dp::app

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/app/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cctype>
+
+namespace dp::app {
+namespace {
+
+constexpr char kFooter[] =
+    "Exit codes: 0 for success, 1 for a failure of the host, the kubelet's folder or the kernel,\n"
+    "2 for a wrong command line or configuration. With --release, 1 also says that a window is "
+    "still "
+    "held.";
+
+// --kubelet-dir -> VFIO_DOORBELL_KUBELET_DIR
+std::string EnvironmentName(const std::string& flag) {
+  std::string name = "VFIO_DOORBELL_" + flag.substr(2);
+  for (char& c : name) {
+    c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return name;
+}
+
+CLI::Option* AddText(CLI::App& cli, const std::string& flag, std::string& value,
+                     const std::string& help) {
+  return cli.add_option(flag, value, help)
+      ->envname(EnvironmentName(flag))
+      ->capture_default_str()
+      ->type_name("");
+}
+
+CLI::Option* AddSwitch(CLI::App& cli, const std::string& flag, bool& value,
+                       const std::string& help) {
+  return cli.add_flag(flag, value, help)->envname(EnvironmentName(flag));
+}
+
+}  // namespace
+
+ParsedOptions ParseOptions(int argc, const char* const* argv) {
+  ParsedOptions parsed;
+  Options& options = parsed.options;
+  bool check_config = false;
+  bool release = false;
+  CLI::App cli(
+      "Offers VFIO devices to the kubelet and reserves the window in which their MSI doorbells are "
+      "mapped.",
+      "vfio-doorbell-plugin");
+  cli.footer(kFooter);
+  cli.set_version_flag("--version", "vfio-doorbell-plugin " VFIO_DOORBELL_VERSION,
+                       "Print the version and exit.");
+  cli.set_help_flag("--help", "Print this help and exit.");
+  AddText(cli, "--config", options.config, "The configuration file to read.");
+  AddText(cli, "--kubelet-dir", options.kubelet_dir,
+          "The folder of the kubelet's device plugin sockets.");
+  AddText(cli, "--sysfs-root", options.sysfs_root, "Where sysfs is mounted.");
+  AddText(cli, "--dev-root", options.dev_root,
+          "Where the device nodes of the host are seen. They are looked for, and never opened.");
+  AddText(cli, "--state-dir", options.state_dir,
+          "The folder for the settings that containers get mounted. It must have this path on the "
+          "host.");
+  AddText(cli, "--log-level", options.log_level,
+          "The lowest level to log: debug, info, warning or error.")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  AddText(cli, "--log-format", options.log_format, "How a log record is written: text or json.")
+      ->check(CLI::IsMember({"text", "json"}));
+  CLI::Option* check =
+      AddSwitch(cli, "--check-config", check_config,
+                "Read the configuration, look at what it selects on this host, and "
+                "exit without changing anything.");
+  AddSwitch(cli, "--release", release,
+            "Put every window of the pool that no VMM holds back to its default, print what was "
+            "released and what is still held, and exit.")
+      ->excludes(check);
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version come this way too, with code 0.
+    parsed.exit_code = cli.exit(error) == 0 ? kExitOk : kExitUsage;
+    return parsed;
+  }
+  if (check_config) options.action = Options::Action::kCheckConfig;
+  if (release) options.action = Options::Action::kRelease;
+  return parsed;
+}
+
+}  // namespace dp::app

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+namespace dp::app {
+
+// Exit codes of the program; also in --help.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;  // the host, the kubelet's folder or the kernel
+inline constexpr int kExitUsage = 2;    // command line or configuration
+
+struct Options {
+  enum class Action { kServe, kCheckConfig, kRelease };
+
+  Action action = Action::kServe;
+  std::string config = "/etc/vfio-doorbell/config.yaml";
+  std::string kubelet_dir = "/var/lib/kubelet/device-plugins";
+  std::string sysfs_root = "/sys";
+  std::string dev_root = "/dev";
+  std::string state_dir = "/run/vfio-doorbell";
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+// What the command line and the environment ask for. `exit_code` is -1 if the program is to go on;
+// otherwise what there is to say (help, version, what is wrong) has been printed.
+struct ParsedOptions {
+  Options options;
+  int exit_code = -1;
+};
+ParsedOptions ParseOptions(int argc, const char* const* argv);
+
+}  // namespace dp::app

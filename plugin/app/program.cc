@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/app/program.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+
+#include "plugin/app/app.h"
+#include "plugin/app/options.h"
+#include "plugin/base/log.h"
+#include "plugin/config/config_file.h"
+#include "plugin/core/release.h"
+#include "plugin/sysfs/group_scanner.h"
+#include "plugin/sysfs/msi_window_file.h"
+#include "plugin/sysfs/sysfs_root.h"
+
+namespace dp::app {
+namespace {
+
+// glibc gives each thread an arena of its own, and gRPC has a dozen threads that do next to
+// nothing. Large blocks, as a scan needs them for a moment, are mapped, so that freeing them gives
+// them back.
+void KeepMemorySmall() {
+  constexpr int kMappedFrom = 64 * 1024;
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_MMAP_THRESHOLD, kMappedFrom);
+}
+
+int Fail(int exit_code, const absl::Status& status) {
+  fmt::print(stderr, "vfio-doorbell-plugin: {}\n", std::string(status.message()));
+  return exit_code;
+}
+
+int CheckConfig(const Options& options, core::Config config) {
+  const auto app = App::Create(options, std::move(config));
+  if (absl::IsInvalidArgument(app.status())) return Fail(kExitUsage, app.status());
+  if (app.ok()) {
+    fmt::print("{}: valid\n", options.config);
+  } else {
+    // As in a build pipeline: a machine without an IOMMU says nothing about the configuration.
+    fmt::print("{}: valid, but not compared with this host: {}\n", options.config,
+               std::string(app.status().message()));
+  }
+  return kExitOk;
+}
+
+int Release(const Options& options, const core::Config& config) {
+  const auto sysfs = sysfs::SysfsRoot::Open(options.sysfs_root);
+  if (!sysfs.ok()) return Fail(kExitFailure, sysfs.status());
+  sysfs::GroupScanner scanner(*sysfs);
+  sysfs::MsiWindowFile knob(*sysfs);
+  const auto inventory = scanner.Scan();
+  if (!inventory.ok()) return Fail(kExitFailure, inventory.status());
+  int exit_code = kExitOk;
+  for (const core::ReleasedGroup& group : core::ReleaseAll(*inventory, config.pool, knob)) {
+    const std::string name = fmt::format("{} (IOMMU group {})", group.device, group.group);
+    const std::string window = core::FormatWindow(group.window);
+    if (group.status.ok()) {
+      fmt::print("released {} of {}\n", window, name);
+    } else {
+      exit_code = kExitFailure;
+      fmt::print("held     {} of {}: {}\n", window, name, std::string(group.status.message()));
+    }
+  }
+  return exit_code;
+}
+
+int Serve(const Options& options, core::Config config) {
+  auto app = App::Create(options, std::move(config));
+  if (!app.ok()) {
+    return Fail(absl::IsInvalidArgument(app.status()) ? kExitUsage : kExitFailure, app.status());
+  }
+  const absl::Status status = (*app)->Run();
+  return status.ok() ? kExitOk : Fail(kExitFailure, status);
+}
+
+}  // namespace
+
+int RunProgram(int argc, const char* const* argv) {
+  KeepMemorySmall();
+  // A reader of the log that goes away must not take the daemon along.
+  ::signal(SIGPIPE, SIG_IGN);
+  const ParsedOptions parsed = ParseOptions(argc, argv);
+  if (parsed.exit_code >= 0) return parsed.exit_code;
+  const Options& options = parsed.options;
+  log::Configure(*log::ParseLevel(options.log_level), *log::ParseFormat(options.log_format));
+
+  auto config = config::LoadConfigFile(options.config);
+  if (!config.ok()) return Fail(kExitUsage, config.status());
+  switch (options.action) {
+    case Options::Action::kCheckConfig:
+      return CheckConfig(options, *std::move(config));
+    case Options::Action::kRelease:
+      return Release(options, *config);
+    case Options::Action::kServe:
+      return Serve(options, *std::move(config));
+  }
+  return kExitFailure;
+}
+
+}  // namespace dp::app
