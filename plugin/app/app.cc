@@ -24,6 +24,7 @@
 #include "plugin/os/event_loop.h"
 #include "plugin/os/signal_fd.h"
 #include "plugin/server/device_plugin_server.h"
+#include "plugin/server/quiet_grpc.h"
 #include "plugin/settings/settings_directory.h"
 #include "plugin/sysfs/group_scanner.h"
 #include "plugin/sysfs/msi_window_file.h"
@@ -143,7 +144,9 @@ absl::Status Daemon::Serve() {
         for (const Plugin& plugin : plugins_) plugin.endpoint->OnFolderChange(kubelet_started);
       });
   broker_->NotifyChanges([this](std::size_t resource) { plugins_[resource].server->SendList(); });
+  server::PrepareGrpc(*loop_);
   for (std::size_t i = 0; i < broker_->offers().size(); ++i) RETURN_IF_ERROR(AddPlugin(i));
+  server::StopGrpcTimers();
   for (const Plugin& plugin : plugins_) plugin.endpoint->Start();
   return absl::OkStatus();
 }

@@ -21,8 +21,6 @@ namespace {
 
 // k8s.io/kubelet, pkg/apis/deviceplugin/v1beta1/constants.go, Version.
 constexpr char kApiVersion[] = "v1beta1";
-// The kubelet takes up to 10 s to dial the plugin back, within the call.
-constexpr std::chrono::seconds kAnswerDeadline{15};
 // The first pauses bridge the moment between bind(2) and listen(2) of a kubelet that starts.
 constexpr std::chrono::milliseconds kFirstPause{1};
 constexpr std::chrono::milliseconds kLongestPause{5000};
@@ -59,6 +57,7 @@ void Registration::Stop(std::function<void()> stopped) {
 
 void Registration::Abandon() {
   if (retry_) loop_.Cancel(*std::exchange(retry_, std::nullopt));
+  if (timeout_) loop_.Cancel(*std::exchange(timeout_, std::nullopt));
   if (attempt_) std::exchange(attempt_, nullptr)->context.TryCancel();
 }
 
@@ -77,7 +76,6 @@ void Registration::Try() {
   auto attempt = std::make_shared<Attempt>();
   attempt->stub = v1beta1::Registration::NewStub(
       grpc::CreateInsecureChannelFromFd("kubelet", connection->Release()));
-  attempt->context.set_deadline(std::chrono::system_clock::now() + kAnswerDeadline);
   attempt->request.set_version(kApiVersion);
   attempt->request.set_endpoint(request_.endpoint);
   attempt->request.set_resource_name(request_.resource);
@@ -85,6 +83,11 @@ void Registration::Try() {
   attempt->request.mutable_options()->set_pre_start_required(true);
   attempt->request.mutable_options()->set_get_preferred_allocation_available(true);
   attempt_ = attempt;
+  // Not the deadline of the call: gRPC's timers stand still (server/quiet_grpc.h).
+  timeout_ = loop_.CallAfter(kAnswerDeadline, [this] {
+    Abandon();
+    OnFailure(absl::DeadlineExceededError("the kubelet does not answer"));
+  });
   ++unanswered_;
   attempt->stub->async()->Register(
       &attempt->context, &attempt->request, &attempt->response,
@@ -99,6 +102,7 @@ void Registration::OnAnswer(const std::shared_ptr<Attempt>& attempt, const absl:
   --unanswered_;
   if (attempt == attempt_) {
     attempt_.reset();
+    loop_.Cancel(*std::exchange(timeout_, std::nullopt));
     if (status.ok()) {
       log::Info("registered", {{"resource", request_.resource}, {"endpoint", request_.endpoint}});
       registered_();

@@ -30,6 +30,9 @@ class Registration {
   // After Stop(), when the loop does not run any more.
   ~Registration();
 
+  // The kubelet takes up to 10 s to dial the plugin back, before it answers.
+  static constexpr std::chrono::seconds kAnswerDeadline{15};
+
   // Registers now, whatever was under way: a first try at once, the next ones quickly, later ones
   // every few seconds. While the kubelet has no socket it does not try: call it again when there is
   // one.
@@ -51,6 +54,7 @@ class Registration {
   const Request request_;
   const std::function<void()> registered_;
   std::shared_ptr<Attempt> attempt_;
+  std::optional<os::EventLoop::TimerId> timeout_;  // of attempt_
   std::optional<os::EventLoop::TimerId> retry_;
   std::chrono::milliseconds pause_{0};
   std::string last_failure_;  // what was logged last
