@@ -228,9 +228,9 @@ def start_plugin(node, mode, manifest=None):
         node.run(f"rm -f {CHECKPOINT}")
         _apply(node, "plugin", manifest or plugin_manifest())
         wanted = {resource["name"] for resource in config["resources"]}
-        return wait_for(f"the kubelet of node {node.name} knows {', '.join(sorted(wanted))}",
-                        lambda: (known := offered(node)).keys() >= wanted and known,
-                        idle_s=15, evidence=lambda: _pod_evidence(node, PLUGIN_POD))
+        return _wait_for(node, f"the kubelet knows devices of {', '.join(sorted(wanted))}",
+                         lambda: (known := offered(node)).keys() >= wanted and known,
+                         idle_s=15, evidence=lambda: _pod_evidence(node, PLUGIN_POD))
 
 
 def stop_plugin(node):
@@ -247,10 +247,10 @@ def release_windows(node):
     manifest["spec"]["restartPolicy"] = "Never"
     with step("plugin gives all windows back"):
         _apply(node, "release", manifest)
-        wait_for("the plugin has released its windows",
-                 lambda: _pod(node, "release", phase="Succeeded"), idle_s=15,
-                 give_up=lambda: _pod(node, "release", phase="Failed") and "the pod has failed",
-                 evidence=lambda: _pod_evidence(node, "release"))
+        _wait_for(node, "the plugin has released its windows",
+                  lambda: _pod(node, "release", phase="Succeeded"), idle_s=15,
+                  give_up=lambda: _pod(node, "release", phase="Failed") and "the pod has failed",
+                  evidence=lambda: _pod_evidence(node, "release"))
         said = _pod_output(node, "release").splitlines()
         _end_pod(node, "release", "release")
     return said
@@ -294,8 +294,10 @@ def refused_vm(node, name):
     """Gives the kubelet the VM pod and returns why it failed; the pod is taken away again."""
     with step(f"VM {name}: refused"):
         _apply(node, name, _vm_manifest(name))
-        pod = wait_for(f"pod {name} has failed", lambda: _pod(node, name, phase="Failed"),
-                       idle_s=15, evidence=lambda: _pod_evidence(node, name))
+        pod = _wait_for(node, f"pod {name} has failed",
+                        lambda: _pod(node, name, phase="Failed"), idle_s=15,
+                        give_up=lambda: _pod(node, name, phase="Running") and "it runs",
+                        evidence=lambda: _pod_evidence(node, name))
         _end_pod(node, name, name)
     return FailedPod(pod["status"].get("reason", ""), pod["status"].get("message", ""))
 
@@ -320,8 +322,8 @@ def _start_vm(node, name):
             return f"the pod has ended: {pod['status'].get('message', 'see its output')}"
         return None
 
-    return wait_for(f"the guest of VM {name} has read its disk", output, idle_s=25,
-                    give_up=failure, evidence=lambda: _pod_evidence(node, name))
+    return _wait_for(node, f"the guest of VM {name} has read its disk", output, idle_s=25,
+                     give_up=failure, evidence=lambda: _pod_evidence(node, name))
 
 
 def _host_interrupts(node, bdf):
@@ -336,9 +338,13 @@ def _host_interrupts(node, bdf):
 # Pods
 
 
-def wait_for(*arguments, **more):
-    """waiting.wait_for() at a pace that leaves the emulated processors to the node."""
-    return waiting.wait_for(*arguments, **more, every_s=0.5)
+def _wait_for(node, what, condition, idle_s, evidence, give_up=lambda: None):
+    """waiting.wait_for() for something on `node`, which must live for it.
+
+    The pace leaves the emulated processors to the node: each poll is a command there.
+    """
+    return waiting.wait_for(f"{what} (node {node.name})", condition, idle_s, evidence,
+                            give_up=lambda: node.death() or give_up(), every_s=0.5)
 
 
 def _apply(node, file_name, manifest):
@@ -364,10 +370,11 @@ def _end_pod(node, manifest, name):
     if not pod:
         return
     uid = pod["metadata"]["uid"]
-    wait_for(f"pod {name} is gone",
-             lambda: node.ask(f"! find /sys/fs/cgroup -type d -name 'pod{uid}' | grep -q .").status == 0
-             and not _pod(node, name),
-             idle_s=15, evidence=lambda: _pod_evidence(node, name))
+    # What find walks through may vanish under its feet.
+    cgroups = f"find /sys/fs/cgroup -type d -name pod{uid} 2> /dev/null || true"
+    _wait_for(node, f"pod {name} is gone",
+              lambda: not node.run(cgroups) and not _pod(node, name),
+              idle_s=15, evidence=lambda: _pod_evidence(node, name))
 
 
 def _kernel_release(node):

@@ -80,8 +80,7 @@ class Node:
         for stage, idle_s in STAGES:
             with step(f"node {self.name}: {stage}"):
                 wait_for(f"node {self.name} reports: {stage}", lambda: self._reached(stage),
-                         idle_s, evidence=self._last_words,
-                         give_up=lambda: not qemu.is_alive() and "QEMU has ended")
+                         idle_s, evidence=self._last_words, give_up=self.death)
         self._connect()
 
     def must_be_free(self):
@@ -111,6 +110,12 @@ class Node:
     def all():
         """Every node there is, by name."""
         return [Node(p.name) for p in sorted(_nodes().glob("*"))]
+
+    def death(self):
+        """A sentence if the emulated machine has ended, else None."""
+        if Process(**self._read_state()["qemu"]).is_alive():
+            return None
+        return f"node {self.name} is dead\n{self._last_words()}"
 
     # Talking to it
 
@@ -218,7 +223,7 @@ class Node:
         self._write_state(**self._read_state() | {"ssh": dataclasses.asdict(ssh)})
         wait_for(f"node {self.name} answers ssh", self._file("ssh").exists, idle_s=10,
                  evidence=lambda: self._file("ssh.log").read_text(errors="replace"),
-                 give_up=lambda: not ssh.is_alive() and "ssh has ended")
+                 give_up=lambda: self.death() or (not ssh.is_alive() and "ssh has ended"))
 
     def _reached(self, stage):
         return re.search(rf"^lab: [\d.]+ {stage}\r?$", self.log("serial"), re.MULTILINE)
