@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/kubelet/endpoint.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/server_posix.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+
+#include "plugin/kubelet/folder_watch.h"
+#include "tests/fakes/fake_kubelet.h"
+#include "tests/fakes/loop_thread.h"
+#include "tests/fakes/temporary_folder.h"
+
+namespace dp::kubelet {
+namespace {
+
+using ::testing::MatchesRegex;
+
+constexpr char kResource[] = "vendor.example/nvme";
+
+TEST(SocketNameTest, IsShortAndTellsResourcesApart) {
+  EXPECT_THAT(SocketName("vendor.example/nvme"),
+              MatchesRegex("vfio-doorbell-nvme-[0-9a-f]{8}.sock"));
+  EXPECT_NE(SocketName("vendor.example/nvme"), SocketName("other.example/nvme"));
+  EXPECT_NE(SocketName("vendor.example/a.b"), SocketName("vendor.example/a_b"));
+  EXPECT_LE(SocketName("vendor.example/" + std::string(200, 'x')).size(), 60U);
+  EXPECT_EQ(SocketName("vendor.example/a.b_c").find_first_of("/_"), std::string::npos);
+}
+
+// The least that a kubelet wants to see of a plugin.
+class Plugin final : public v1beta1::DevicePlugin::Service {
+ public:
+  Plugin() {
+    grpc::ServerBuilder builder;
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~Plugin() override { server_->Shutdown(std::chrono::system_clock::now()); }
+  void Serve(base::UniqueFd connection) {
+    grpc::AddInsecureChannelFromFd(server_.get(), connection.Release());
+  }
+  grpc::Status GetDevicePluginOptions(grpc::ServerContext*, const v1beta1::Empty*,
+                                      v1beta1::DevicePluginOptions*) override {
+    return grpc::Status::OK;
+  }
+  grpc::Status ListAndWatch(grpc::ServerContext*, const v1beta1::Empty*,
+                            grpc::ServerWriter<v1beta1::ListAndWatchResponse>* writer) override {
+    writer->Write({});
+    return grpc::Status::OK;  // at once: whether it is watched, the tests say
+  }
+
+ private:
+  std::unique_ptr<grpc::Server> server_;
+};
+
+class EndpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    thread_.Do([this] {
+      watch_ = std::make_unique<FolderWatch>(thread_.loop(), folder_.path(), [this](bool started) {
+        if (endpoint_) endpoint_->OnFolderChange(started);
+      });
+      endpoint_ = MakeEndpoint();
+      // Nobody watches in these tests, so nobody is missed.
+      endpoint_->SetWatched(true);
+    });
+  }
+  std::unique_ptr<Endpoint> MakeEndpoint() {
+    return Endpoint::Create(thread_.loop(), folder_.path(), kResource,
+                            {.connected = [this](base::UniqueFd c) { plugin_.Serve(std::move(c)); },
+                             .registered = [] {}})
+        .value();
+  }
+  void TearDown() override {
+    StopEndpoint();
+    thread_.Do([this] { watch_.reset(); });
+    thread_.Stop();
+  }
+  void StopEndpoint() {
+    if (!endpoint_) return;
+    std::promise<void> stopped;
+    thread_.Do([&] { endpoint_->Stop([&] { stopped.set_value(); }); });
+    ASSERT_EQ(stopped.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready)
+        << "waited 10 s for the registration to stop";
+    thread_.Do([this] { endpoint_.reset(); });
+  }
+  void Start() {
+    thread_.Do([this] { endpoint_->Start(); });
+  }
+  [[nodiscard]] std::string socket() const { return folder_.path() + "/" + SocketName(kResource); }
+
+  fakes::TemporaryFolder folder_;
+  fakes::FakeKubelet kubelet_{folder_.path()};
+  Plugin plugin_;
+  fakes::LoopThread thread_;
+  std::unique_ptr<FolderWatch> watch_;
+  std::unique_ptr<Endpoint> endpoint_;
+};
+
+TEST_F(EndpointTest, RegistersWithAKubeletThatIsThere) {
+  kubelet_.Start();
+  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
+  EXPECT_EQ(kubelet_.Get(kResource).endpoint, SocketName(kResource));
+  EXPECT_EQ(std::filesystem::status(socket()).permissions(), std::filesystem::perms{0600});
+}
+
+TEST_F(EndpointTest, WaitsForAKubeletThatComesLater) {
+  Start();
+  EXPECT_EQ(kubelet_.register_calls(), 0);
+  thread_.Do([this] { EXPECT_FALSE(endpoint_->registering()) << "it waits without a timer"; });
+  kubelet_.Start();
+  EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
+}
+
+TEST_F(EndpointTest, RegistersAgainEachTimeTheKubeletStarts) {
+  kubelet_.Start();
+  for (int i = 1; i <= 20; ++i) {
+    ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, i), absl::OkStatus());
+    kubelet_.Restart();
+  }
+}
+
+TEST_F(EndpointTest, TriesAgainWhenItIsRefused) {
+  kubelet_.RefuseRegistrations({grpc::StatusCode::UNKNOWN, "not today"});
+  kubelet_.Start();
+  ASSERT_EQ(kubelet_.WaitForRegisterCalls(3), absl::OkStatus());
+  EXPECT_EQ(kubelet_.Get(kResource).registrations, 0);
+  kubelet_.RefuseRegistrations(grpc::Status::OK);
+  EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
+}
+
+TEST_F(EndpointTest, MakesItsSocketAgain) {
+  kubelet_.Start();
+  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
+  std::filesystem::remove(socket());
+  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus());
+  EXPECT_TRUE(std::filesystem::is_socket(socket()));
+}
+
+TEST_F(EndpointTest, DoesNotFightForItsSocket) {
+  kubelet_.Start();
+  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
+  std::unique_ptr<Endpoint> successor;
+  std::promise<void> stopped;
+  thread_.Do([&] {
+    successor = MakeEndpoint();  // as a new daemon beside this one
+    endpoint_->OnFolderChange(false);
+    endpoint_->OnFolderChange(true);
+    // When the other one goes, its socket goes, and this one takes over.
+    successor->Stop([&] { stopped.set_value(); });
+  });
+  stopped.get_future().wait();
+  EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus());
+  StopEndpoint();
+  EXPECT_EQ(kubelet_.register_calls(), 2) << "it registered while it had no socket";
+  thread_.Do([&] { successor.reset(); });
+}
+
+TEST_F(EndpointTest, RegistersAgainWhenNobodyWatches) {
+  kubelet_.Start();
+  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
+  thread_.Do([this] { endpoint_->SetWatched(false); });
+  EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus());
+}
+
+TEST_F(EndpointTest, LeavesNoSocketBehind) {
+  EXPECT_TRUE(std::filesystem::exists(socket()));
+  StopEndpoint();
+  EXPECT_FALSE(std::filesystem::exists(socket()));
+}
+
+TEST_F(EndpointTest, SaysWhyItCannotListen) {
+  absl::Status status;
+  thread_.Do([&] {
+    status = Endpoint::Create(thread_.loop(), folder_.path() + "/missing", kResource, {}).status();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(folder_.path() + "/missing"));
+}
+
+}  // namespace
+}  // namespace dp::kubelet
