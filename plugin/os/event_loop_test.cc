@@ -130,13 +130,14 @@ TEST_F(EventLoopTest, HandlerRemovedByAnotherOfTheSameBatchIsNotCalled) {
   int alive_in_handler = 0;
   // Which of the two comes first is the kernel's choice: whichever does removes the other.
   const auto watch = [&](const Pipe& mine, const Pipe& other) {
-    return loop_.WatchReadable(mine.reader.get(), [&, counted = Counted(alive)] {
-      ++calls;
-      mine.Empty();
-      loop_.Unwatch(other.reader.get());
-      alive_in_handler = alive;
-      loop_.Stop();
-    });
+    return loop_.WatchReadable(mine.reader.get(),
+                               [&, &mine = mine, &other = other, counted = Counted(alive)] {
+                                 ++calls;
+                                 mine.Empty();
+                                 loop_.Unwatch(other.reader.get());
+                                 alive_in_handler = alive;
+                                 loop_.Stop();
+                               });
   };
   ASSERT_TRUE(watch(first, second).ok());
   ASSERT_TRUE(watch(second, first).ok());
@@ -144,6 +145,8 @@ TEST_F(EventLoopTest, HandlerRemovedByAnotherOfTheSameBatchIsNotCalled) {
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(alive_in_handler, 2);
   EXPECT_EQ(alive, 1);
+  loop_owner_.reset();
+  EXPECT_EQ(alive, 0);
 }
 
 TEST_F(EventLoopTest, EventOfAnOldDescriptorDoesNotReachANewOneOfTheSameNumber) {
@@ -154,7 +157,7 @@ TEST_F(EventLoopTest, EventOfAnOldDescriptorDoesNotReachANewOneOfTheSameNumber) 
   Pipe quiet;
   int stale_calls = 0;
   const auto watch = [&](Pipe& mine, Pipe& other) {
-    return loop_.WatchReadable(mine.reader.get(), [&] {
+    return loop_.WatchReadable(mine.reader.get(), [&, &mine = mine, &other = other] {
       const int number = other.reader.get();
       loop_.Unwatch(number);
       ASSERT_EQ(::dup3(quiet.reader.get(), number, O_CLOEXEC), number);

@@ -202,14 +202,24 @@ TEST_F(GroupScannerTest, ScanGroupTellsAMissingGroupFromABrokenOne) {
                 " holds \"garbage\", not KEY=VALUE");
 }
 
-TEST_F(GroupScannerTest, LargeHostIsReadWhole) {
-  tree_.AddManyGroups(300);
+// Large enough for several threads.
+TEST_F(GroupScannerTest, LargeHostIsReadWholeAndInOrder) {
+  constexpr std::uint32_t kGroups = 1200;
+  constexpr std::uint32_t kSpoilt = 600;
+  tree_.AddManyGroups(kGroups);
+  tree_.AddFile(fakes::SysfsTree::GroupDirectory(kSpoilt) + "/reserved_regions", "garbage\n");
   const core::Inventory inventory = Scan();
-  EXPECT_THAT(inventory.groups, SizeIs(300));
-  EXPECT_THAT(inventory.skipped, IsEmpty());
-  EXPECT_EQ(inventory.groups.back().number, 299u);
-  EXPECT_EQ(inventory.groups.back().functions.front().cdev, "vfio299");
-  EXPECT_EQ(inventory.groups.back().functions.front().numa_node, 1);
+  EXPECT_THAT(SkippedOf(inventory), ElementsAre("kernel/iommu_groups/600/reserved_regions holds "
+                                                "\"garbage\", not \"0xFIRST 0xLAST TYPE\""));
+  ASSERT_THAT(inventory.groups, SizeIs(kGroups - 1));
+  for (std::uint32_t i = 0; i < kGroups - 1; ++i) {
+    const std::uint32_t number = i < kSpoilt ? i : i + 1;
+    const core::Group& group = inventory.groups[i];
+    ASSERT_EQ(group.number, number);
+    ASSERT_THAT(group.functions, SizeIs(1));
+    ASSERT_EQ(group.functions.front().cdev, "vfio" + std::to_string(number));
+    ASSERT_EQ(group.functions.front().numa_node, number < kGroups / 2 ? 0 : 1);
+  }
 }
 
 // A hostile tree: group 1 has two functions, of which one is spoilt; group 2 is sound and must be
