@@ -48,7 +48,7 @@ void Registration::Start() {
 
 void Registration::Stop(std::function<void()> stopped) {
   Abandon();
-  if (unanswered_ == 0) {
+  if (attempts_.empty()) {
     stopped();
   } else {
     stopped_ = std::move(stopped);
@@ -58,7 +58,7 @@ void Registration::Stop(std::function<void()> stopped) {
 void Registration::Abandon() {
   if (retry_) loop_.Cancel(*std::exchange(retry_, std::nullopt));
   if (timeout_) loop_.Cancel(*std::exchange(timeout_, std::nullopt));
-  if (attempt_) std::exchange(attempt_, nullptr)->context.TryCancel();
+  if (current_ != nullptr) std::exchange(current_, nullptr)->context.TryCancel();
 }
 
 void Registration::Try() {
@@ -73,7 +73,7 @@ void Registration::Try() {
     OnFailure(connection.status());
     return;
   }
-  auto attempt = std::make_shared<Attempt>();
+  Attempt* attempt = attempts_.emplace_back(std::make_unique<Attempt>()).get();
   attempt->stub = v1beta1::Registration::NewStub(
       grpc::CreateInsecureChannelFromFd("kubelet", connection->Release()));
   attempt->request.set_version(kApiVersion);
@@ -82,26 +82,26 @@ void Registration::Try() {
   // Ignored by the kubelet, which asks GetDevicePluginOptions; but meant to be the same.
   attempt->request.mutable_options()->set_pre_start_required(true);
   attempt->request.mutable_options()->set_get_preferred_allocation_available(true);
-  attempt_ = attempt;
+  current_ = attempt;
   // Not the deadline of the call: gRPC's timers stand still (server/quiet_grpc.h).
   timeout_ = loop_.CallAfter(kAnswerDeadline, [this] {
+    timeout_.reset();
     Abandon();
     OnFailure(absl::DeadlineExceededError("the kubelet does not answer"));
   });
-  ++unanswered_;
   attempt->stub->async()->Register(
       &attempt->context, &attempt->request, &attempt->response,
-      [this, attempt](const grpc::Status& status) {
-        loop_.Post([this, attempt,
-                    status = absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                                          status.error_message())] { OnAnswer(attempt, status); });
+      [this, attempt](const grpc::Status& answer) {
+        absl::Status status(static_cast<absl::StatusCode>(answer.error_code()),
+                            answer.error_message());
+        loop_.Post([this, attempt, status = std::move(status)] { OnAnswer(attempt, status); });
       });
 }
 
-void Registration::OnAnswer(const std::shared_ptr<Attempt>& attempt, const absl::Status& status) {
-  --unanswered_;
-  if (attempt == attempt_) {
-    attempt_.reset();
+void Registration::OnAnswer(Attempt* attempt, const absl::Status& status) {
+  std::erase_if(attempts_, [attempt](const auto& owned) { return owned.get() == attempt; });
+  if (attempt == current_) {
+    current_ = nullptr;
     loop_.Cancel(*std::exchange(timeout_, std::nullopt));
     if (status.ok()) {
       log::Info("registered", {{"resource", request_.resource}, {"endpoint", request_.endpoint}});
@@ -110,7 +110,7 @@ void Registration::OnAnswer(const std::shared_ptr<Attempt>& attempt, const absl:
       OnFailure(status);
     }
   }
-  if (unanswered_ == 0 && stopped_) std::exchange(stopped_, nullptr)();
+  if (attempts_.empty() && stopped_) std::exchange(stopped_, nullptr)();
 }
 
 void Registration::OnFailure(const absl::Status& status) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "plugin/os/event_loop.h"
@@ -38,7 +39,7 @@ class Registration {
   // one.
   void Start();
   // Whether it is trying, or waits to try again.
-  [[nodiscard]] bool active() const { return attempt_ != nullptr || retry_.has_value(); }
+  [[nodiscard]] bool active() const { return current_ != nullptr || retry_.has_value(); }
   // Gives up. Calls `stopped` when nothing is under way any more, possibly at once.
   void Stop(std::function<void()> stopped);
 
@@ -47,18 +48,20 @@ class Registration {
 
   void Try();
   void Abandon();
-  void OnAnswer(const std::shared_ptr<Attempt>& attempt, const absl::Status& status);
+  void OnAnswer(Attempt* attempt, const absl::Status& status);
   void OnFailure(const absl::Status& status);
 
   os::EventLoop& loop_;
   const Request request_;
   const std::function<void()> registered_;
-  std::shared_ptr<Attempt> attempt_;
-  std::optional<os::EventLoop::TimerId> timeout_;  // of attempt_
+  // All calls that gRPC has not answered, abandoned ones included. They are destroyed here and not
+  // on gRPC's threads: the end of a channel may wait for those threads.
+  std::vector<std::unique_ptr<Attempt>> attempts_;
+  Attempt* current_ = nullptr;                     // the one of attempts_ that counts
+  std::optional<os::EventLoop::TimerId> timeout_;  // of current_
   std::optional<os::EventLoop::TimerId> retry_;
   std::chrono::milliseconds pause_{0};
   std::string last_failure_;  // what was logged last
-  int unanswered_ = 0;        // calls that gRPC has not let go of, abandoned ones included
   std::function<void()> stopped_;
 };
 
