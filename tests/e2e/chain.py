@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lab"))
 from vlab import images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
+from vlab.processes import clean_up_on_sigterm  # noqa: E402
 from vlab.progress import step  # noqa: E402
 
 PLUGIN_MANIFEST = ROOT / "manifests" / "static-pod.yaml"
@@ -154,7 +155,8 @@ def without_knob(node):
 
 @contextlib.contextmanager
 def running_node(name, kernel):
-    """start_node() for the length of a with block."""
+    """start_node() for the length of a with block, which ends on SIGTERM too."""
+    clean_up_on_sigterm()
     node = start_node(name, kernel)
     try:
         yield node
@@ -176,7 +178,8 @@ def start_node(name, kernel):
     """A node called `name` with DEVICES and the images of this scenario, its kubelet healthy."""
     archives = [podimages.pause(), podimages.vm(kernels.find("patched").image),
                 podimages.plugin(build_plugin())]
-    return Node(name).up(kernels.find(kernel), rootfs.build(), images.disk(archives), DEVICES)
+    return Node(name).up(kernels.find(kernel), rootfs.build(), images.disk(archives), DEVICES,
+                         bound=True)
 
 
 def expected_sha256():

@@ -119,6 +119,22 @@ class TestProcess:
         process.stop(grace_s=0.1)
         assert not process.is_alive()
 
+    def test_bound_one_ends_with_a_killed_parent(self, tmp_path):
+        parent = ("import pathlib, sys, time; from vlab import processes; "
+                  "print(processes.Process.start(['sleep', '1000'], pathlib.Path('log'), '.', "
+                  "bound=True), flush=True); time.sleep(1000)")
+        with subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, text=True,
+                              env={"PYTHONPATH": str(pathlib.Path(__file__).parent),
+                                   "PATH": "/usr/bin:/bin"},
+                              stdout=subprocess.PIPE) as killed:
+            # The parent prints its Process as it would be written here.
+            process = eval(f"processes.{killed.stdout.readline()}")  # pylint: disable=eval-used
+            command = pathlib.Path(f"/proc/{process.pid}/comm")
+            waiting.wait_for("setpriv has done its part",
+                             lambda: command.read_text() == "sleep\n", idle_s=2)
+            killed.kill()
+        waiting.wait_for("the bound process has ended", lambda: not process.is_alive(), idle_s=2)
+
     def test_another_process_with_the_same_pid_is_left_alone(self):
         with subprocess.Popen(["sleep", "1000"]) as innocent:
             mistaken = processes.Process(innocent.pid, started=1)

@@ -17,6 +17,7 @@ import tarfile
 
 from . import cache, disks, tools
 from .errors import LabError
+from .processes import bound_to_us
 from .waiting import wait_for
 
 # The node's /var/lib/containerd: the images and what running containers write.
@@ -104,7 +105,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
 
     log_path = scratch / "containerd.log"
     with open(log_path, "w", encoding="utf-8") as log:
-        daemon = subprocess.Popen(["containerd", "--config", config], stdout=log, stderr=log)
+        daemon = subprocess.Popen(bound_to_us(["containerd", "--config", config]), stdout=log,
+                                  stderr=log)
     try:
         wait_for("the host's containerd serves", address.exists, idle_s=3,
                  evidence=log_path.read_text,

@@ -51,22 +51,22 @@ class Node:
 
     # Beginning and end
 
-    def up(self, kernel, rootfs, images, kinds):
+    def up(self, kernel, rootfs, images, kinds, bound=False):
         """Boots the node and returns when its kubelet is healthy; on failure nothing stays.
 
         kernel: kernels.Kernel; rootfs: entry of rootfs.build(); images: from images.disk();
-        kinds: device kinds, see machine.KINDS.
+        kinds: device kinds, see machine.KINDS; bound: the machine ends with this process.
         """
         self.must_be_free()
         self.directory.mkdir(parents=True)
         try:
-            self._boot(kernel, rootfs, images, kinds)
+            self._boot(kernel, rootfs, images, kinds, bound)
         except BaseException:
             self.down()
             raise
         return self
 
-    def _boot(self, kernel, rootfs, images, kinds):
+    def _boot(self, kernel, rootfs, images, kinds, bound):
         devices = machine.make_devices(kinds, self.directory)
         disks.make_overlay(rootfs / "root.img", self.directory / "root.qcow2")
         disks.make_overlay(images, self.directory / "images.qcow2")
@@ -75,16 +75,19 @@ class Node:
         self._file("serial.log").touch()
         self._make_network()
         command = machine.qemu_command(kernel, "root.qcow2", "images.qcow2", TAP, devices)
-        qemu = Process.start(self._inside(command), self._file("qemu.log"), self.directory)
+        qemu = Process.start(self._inside(command), self._file("qemu.log"), self.directory,
+                             bound)
         self._write_state(qemu=qemu, bdfs=devices.bdfs, kernel=str(kernel.image))
         for stage, idle_s in STAGES:
             with step(f"node {self.name}: {stage}"):
                 wait_for(f"node {self.name} reports: {stage}", lambda: self._reached(stage),
                          idle_s, evidence=self._last_words, give_up=self.death)
-        self._connect()
+        self._connect(bound)
 
     def must_be_free(self):
-        """LabError if the name is taken."""
+        """LabError if the name is taken. What is left of a dead node is removed."""
+        if "qemu" in self._read_state() and self.death():
+            self.down()
         if self.directory.exists():
             raise LabError(f"node {self.name} is there already: lab down {self.name} ends it")
 
@@ -217,9 +220,10 @@ class Node:
                              "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR",
                              "-F", "none", *options, f"root@{NODE_ADDRESS}", *command])
 
-    def _connect(self):
+    def _connect(self, bound):
         """Opens the connection that every later command shares."""
-        ssh = Process.start(self._ssh(["-M", "-N"]), self._file("ssh.log"), self.directory)
+        ssh = Process.start(self._ssh(["-M", "-N"]), self._file("ssh.log"), self.directory,
+                            bound)
         self._write_state(**self._read_state() | {"ssh": dataclasses.asdict(ssh)})
         wait_for(f"node {self.name} answers ssh", self._file("ssh").exists, idle_s=10,
                  evidence=lambda: self._file("ssh.log").read_text(errors="replace"),

@@ -15,11 +15,15 @@ class Process:
     started: int  # clock ticks after boot, /proc/PID/stat field 22
 
     @staticmethod
-    def start(command, log, directory):
-        """Starts `command` in a session of its own; its output goes to the file `log`."""
+    def start(command, log, directory, bound=False):
+        """Starts `command` in a session of its own; its output goes to the file `log`.
+
+        A `bound` one ends with this process, even if that is killed.
+        """
         with open(log, "ab") as out:
-            child = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out,
-                                     stderr=out, start_new_session=True)
+            child = subprocess.Popen(bound_to_us(command) if bound else command, cwd=directory,
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                     start_new_session=True)
         return Process(child.pid, _start_time(child.pid))
 
     def is_alive(self):
@@ -43,6 +47,16 @@ class Process:
             pass
         finally:
             os.close(handle)
+
+
+def bound_to_us(command):
+    """`command`, to be ended by the kernel when the process that starts it ends."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *command]
+
+
+def clean_up_on_sigterm():
+    """Has SIGTERM do what Ctrl-C does: run what stands in finally, then end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _start_time(pid):
