@@ -18,22 +18,23 @@ fail() {
   exit 1
 }
 
-# Prints the paths of the patches, in the order in which they apply.
-series_patches() {
-  local name
+# Sets `patches` to the paths of the patches, in the order in which they apply.
+read_series() {
+  local name names
+  patches=()
   [[ -r $patch_dir/series ]] || fail "$patch_dir/series is missing"
-  while read -r name; do
-    [[ -z $name || $name == \#* ]] && continue
+  mapfile -t names <"$patch_dir/series"
+  for name in "${names[@]}"; do
     [[ -r $patch_dir/$name ]] || fail "$patch_dir/series names $name, which does not exist"
-    printf '%s\n' "$patch_dir/$name"
-  done <"$patch_dir/series"
+    patches+=("$patch_dir/$name")
+  done
 }
 
-# Prints what the patches change, without the messages that explain it: a better
-# sentence in a commit message does not make another kernel.
+# Prints what the patches change, without the messages that explain it and the
+# hashes of blobs: a better sentence in a commit message does not make another kernel.
 series_changes() {
   local patch
-  while read -r patch; do sed -n '/^diff --git /,/^-- $/p' "$patch"; done < <(series_patches)
+  for patch in "${patches[@]}"; do sed -n '/^diff --git /,/^-- $/{/^index /!p}' "$patch"; done
 }
 
 # git_in DIR ARGUMENT...: git as everybody has it, whatever the user's own settings, so

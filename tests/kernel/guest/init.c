@@ -33,6 +33,9 @@ static const struct test tests[] = {
 	{ "smmuv3", "page table without devices", test_window_outlives_attachment },
 	{ "identity", "identity default domain", test_identity_default_domain },
 	{ "reserved", "reserved region", test_reserved_region },
+	{ "reserved", "refused change of page tables", test_refused_change_keeps_regions },
+	{ "direct", "direct region", test_direct_region },
+	{ "doorbells", "more doorbells than room", test_more_doorbells_than_room },
 	{ "hardware-msi", "hardware MSI region", test_hardware_msi_region },
 };
 

@@ -82,6 +82,56 @@ void test_reserved_region(void)
 	check_errno(knob_write(group, "default"), 0, "the default is restored");
 }
 
+void test_direct_region(void)
+{
+	int group = pci_group(EDU);
+
+	check_text(reserved_regions(group),
+		   "0x0000000008000000 0x00000000080fffff msi\n0x000000000c000000 0x000000000c1fffff direct",
+		   "there are a window and a direct region");
+	check_errno(knob_write(group, "0xc000000 0x100000"), -EADDRINUSE, "a window at its start");
+	check_errno(knob_write(group, "0xc100000 0x200000"), -EADDRINUSE, "a window at its end");
+	check_errno(knob_write(group, "0xc200000 0x100000"), 0, "a window right after it is accepted");
+	check_errno(knob_write(group, "default"), 0, "the default is restored");
+}
+
+/* The window has room for 256 pages, and here every vector has a doorbell page of its own. */
+void test_more_doorbells_than_room(void)
+{
+	enum { ROOM = 256, ALL = 300, ATTEMPTS = ALL - ROOM };
+	int group;
+
+	check_errno(pci_bind_vfio(NVME), 0, "the device with many vectors is bound");
+	group = pci_group(NVME);
+	for (enum vfio_way way = 0; way < VFIO_WAYS; way++) {
+		const char *name = vfio_way_names[way];
+		struct vfio_device nvme;
+		struct vfio_space space;
+		int refused = 0;
+
+		check_ok(space_open(&space, way), "%s: a space opens", name);
+		check_ok(space_add(&space, &nvme, NVME), "%s: the device is attached", name);
+		check_errno(msix_enable(&nvme, ROOM), 0, "%s: as many vectors as the window has pages", name);
+		check_ok(msix_disable(&nvme), "%s: they are disabled", name);
+		for (int i = 0; i < ATTEMPTS; i++)
+			refused += msix_enable(&nvme, ROOM + 1) == ROOM;
+		check(refused == ATTEMPTS, "%s: one more is refused, and VFIO says how many there are, %d times", name, ATTEMPTS);
+		check_ok(space_map(&space, 0x8100000), "%s: nothing is mapped behind the window", name);
+		check_errno(msix_enable(&nvme, ROOM), 0, "%s: as many as the window has pages still work", name);
+		device_close(&nvme);
+		space_close(&space);
+
+		/* All vectors of the machine: not one may have been lost in an attempt. */
+		check_errno(knob_write(group, "0x9000000 0x200000"), 0, "%s: a window of twice the size is set", name);
+		check_ok(space_open(&space, way), "%s: a space opens again", name);
+		check_ok(space_add(&space, &nvme, NVME), "%s: the device is attached again", name);
+		check_errno(msix_enable(&nvme, ALL), 0, "%s: the larger window has room for all vectors", name);
+		device_close(&nvme);
+		space_close(&space);
+		check_errno(knob_write(group, "default"), 0, "%s: the default is restored", name);
+	}
+}
+
 void test_hardware_msi_region(void)
 {
 	int group = pci_group(EDU);

@@ -146,6 +146,30 @@ void test_page_table_of_another_window(void)
 	set_default_windows();
 }
 
+void test_refused_change_keeps_regions(void)
+{
+	static const char regions[] = "0-7ffffff 8100000-9ffffff a200000-ffffffffffffffff";
+	struct vfio_device edu, other;
+	struct vfio_space space;
+	uint32_t page_table;
+
+	set_different_windows();
+	check_ok(space_open(&space, CDEV), "a space opens");
+	check_ok(cdev_bind(&space, &edu, EDU), "a device is bound");
+	check_ok(cdev_bind(&space, &other, OTHER_EDU), "a device with another window is bound");
+	check_ok(iommufd_page_table(&space, &other, &page_table), "a page table is made by hand");
+	check_ok(cdev_attach(&other, page_table), "the second device decides its window");
+	check_ok(cdev_detach(&other), "and leaves it");
+	check_ok(cdev_attach(&edu, space.ioas), "the first device is attached elsewhere");
+	check_errno(cdev_attach(&edu, page_table), -EINVAL, "it cannot change over");
+	device_close(&other);
+	check_ok(iommufd_destroy(&space, page_table), "the page table goes");
+	check_text(space_ranges(&space), regions, "all regions of the first device are still reserved");
+	device_close(&edu);
+	space_close(&space);
+	set_default_windows();
+}
+
 /* A page table made by hand keeps its doorbells when the last device has left. */
 void test_window_outlives_attachment(void)
 {
@@ -162,6 +186,7 @@ void test_window_outlives_attachment(void)
 	check_ok(eventfd, "MSI is enabled");
 	check_ok(msi_disable(&edu), "MSI is disabled");
 	check_ok(cdev_detach(&edu), "the device is detached");
+	check_text(space_ranges(&space), "0-7ffffff 8100000-ffffffffffff", "the window is still reserved");
 	check(space_map(&space, window) < 0, "the window with the doorbell cannot be mapped");
 	check_ok(cdev_attach(&edu, page_table), "the device is attached again");
 	close(eventfd);

@@ -12,6 +12,8 @@
 /* Two functions in one IOMMU group. */
 #define PAIR_FIRST "0000:00:05.0"
 #define PAIR_SECOND "0000:00:05.1"
+/* On the machine with many doorbells only. */
+#define NVME "0000:00:04.0"
 
 /* Nobody writes the attribute: everything is as on a kernel without it. */
 void test_default_untouched(void);
@@ -37,10 +39,13 @@ void test_two_windows_type1(void);
 void test_two_windows_iommufd(void);
 void test_page_table_of_another_window(void);
 void test_window_outlives_attachment(void);
+void test_refused_change_keeps_regions(void);
 
 /* Hosts with another IOMMU, or another use of it. */
 void test_identity_default_domain(void);
 void test_reserved_region(void);
+void test_direct_region(void);
 void test_hardware_msi_region(void);
+void test_more_doorbells_than_room(void);
 
 #endif

@@ -292,38 +292,63 @@ const char *space_ranges(struct vfio_space *space)
 	return ranges.text;
 }
 
-static int set_msi(struct vfio_device *device, uint32_t flags, uint32_t count, int eventfd)
+static int enable_vectors(struct vfio_device *device, uint32_t index, uint32_t count, int eventfd)
 {
-	union {
-		struct vfio_irq_set set;
-		char bytes[sizeof(struct vfio_irq_set) + sizeof(int)];
-	} request = {
-		.set = {
-			.argsz = sizeof(request),
-			.flags = flags | VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_MSI_IRQ_INDEX,
-			.count = count,
-		},
+	size_t size = sizeof(struct vfio_irq_set) + count * sizeof(eventfd);
+	struct vfio_irq_set *set = calloc(1, size);
+	int result;
+
+	set->argsz = size;
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = index;
+	set->count = count;
+	for (uint32_t i = 0; i < count; i++)
+		memcpy(set->data + i * sizeof(eventfd), &eventfd, sizeof(eventfd));
+	result = call(device->fd, VFIO_DEVICE_SET_IRQS, set);
+	free(set);
+	return result;
+}
+
+static int disable_vectors(struct vfio_device *device, uint32_t index)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = index,
 	};
 
-	memcpy(request.set.data, &eventfd, sizeof(eventfd));
-	return call(device->fd, VFIO_DEVICE_SET_IRQS, &request.set);
+	return call(device->fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
 int msi_enable(struct vfio_device *device)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	int result = set_msi(device, VFIO_IRQ_SET_DATA_EVENTFD, 1, fd);
+	int result = enable_vectors(device, VFIO_PCI_MSI_IRQ_INDEX, 1, fd);
 
-	if (result >= 0)
+	if (!result)
 		return fd;
 	close(fd);
-	return result;
+	return result > 0 ? -ENOSPC : result;
 }
 
 int msi_disable(struct vfio_device *device)
 {
-	return set_msi(device, VFIO_IRQ_SET_DATA_NONE, 0, -1);
+	return disable_vectors(device, VFIO_PCI_MSI_IRQ_INDEX);
+}
+
+int msix_enable(struct vfio_device *device, uint32_t count)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int result = enable_vectors(device, VFIO_PCI_MSIX_IRQ_INDEX, count, fd);
+
+	/* VFIO holds the eventfd for as long as the vectors are enabled. */
+	close(fd);
+	return result;
+}
+
+int msix_disable(struct vfio_device *device)
+{
+	return disable_vectors(device, VFIO_PCI_MSIX_IRQ_INDEX);
 }
 
 /* The device may answer on its BAR and write to memory only with this set. */

@@ -64,6 +64,12 @@ int group_open(int group);
 int msi_enable(struct vfio_device *device);
 int msi_disable(struct vfio_device *device);
 /*
+ * COUNT MSI-X vectors, all to one eventfd that nobody reads. A positive result
+ * is VFIO's "only so many", and then none is enabled.
+ */
+int msix_enable(struct vfio_device *device, uint32_t count);
+int msix_disable(struct vfio_device *device);
+/*
  * Makes QEMU's "edu" device raise its interrupt, and waits for the eventfd. The
  * write goes through the IOMMU, so it arrives only if the doorbell is mapped at
  * the address the device was given.
