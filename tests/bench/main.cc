@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/bench/scenario.h"
+
+// Measures the daemon and prints the samples as one JSON object. `make bench` runs it and makes a
+// table of them; ctest runs it with --quick, so that it does not rot.
+int main(int argc, char** argv) {
+  CLI::App cli("Measures the daemon against a fake kubelet and a fake sysfs.", "bench");
+  std::string daemon;
+  dp::bench::Effort effort;
+  bool quick = false;
+  cli.add_option("--daemon", daemon, "The program to measure.")
+      ->required()
+      ->check(CLI::ExistingFile);
+  cli.add_option("--groups", effort.groups, "How many IOMMU groups the host has.")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  cli.add_option("--starts", effort.starts, "How often the daemon is started.")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  cli.add_flag("--quick", quick, "Take a look at everything, and measure nothing worth a table.");
+  CLI11_PARSE(cli, argc, argv);
+  if (quick) {
+    effort = {.groups = 8,
+              .starts = 1,
+              .allocations = 50,
+              .list_updates = 2,
+              .restarts = 3,
+              .idle_seconds = 1};
+  }
+
+  const auto measured = dp::bench::Measure(daemon, effort);
+  if (!measured.ok()) {
+    std::cerr << "bench: " << std::string(measured.status().message()) << '\n';
+    return 1;
+  }
+  const dp::bench::Samples& samples = *measured;
+  const nlohmann::ordered_json result = {
+      {"groups", effort.groups},
+      {"allocations", effort.allocations},
+      {"idle_seconds", effort.idle_seconds},
+      {"exec_to_registered_ms", samples.exec_to_registered_ms},
+      {"exec_to_listed_ms", samples.exec_to_listed_ms},
+      {"allocate_p50_us", samples.allocate_p50_us},
+      {"allocate_p99_us", samples.allocate_p99_us},
+      {"list_update_ms", samples.list_update_ms},
+      {"restart_to_registered_ms", samples.restart_to_registered_ms},
+      {"sigterm_to_exit_ms", samples.sigterm_to_exit_ms},
+      {"sockets_left", samples.sockets_left},
+      {"anonymous_mib", samples.anonymous_mib},
+      {"resident_mib", samples.resident_mib},
+      {"idle_wakeups", samples.idle_wakeups},
+  };
+  std::cout << result.dump(1) << '\n';
+  return 0;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace dp::bench {
+
+// How much is measured.
+struct Effort {
+  std::uint32_t groups = 256;
+  int starts = 5;
+  int allocations = 2000;  // per start, after a warm-up of a tenth of it
+  int list_updates = 20;   // per start
+  int restarts = 100;      // of the kubelet, in the first start
+  int idle_seconds = 20;   // in the first start
+};
+
+// The samples, in the order in which they were taken; what each figure means stands in
+// docs/performance.md.
+struct Samples {
+  std::vector<double> exec_to_registered_ms;
+  std::vector<double> exec_to_listed_ms;
+  std::vector<double> allocate_p50_us;
+  std::vector<double> allocate_p99_us;
+  std::vector<double> list_update_ms;
+  std::vector<double> restart_to_registered_ms;
+  std::vector<double> sigterm_to_exit_ms;
+  std::vector<double> sockets_left;
+  std::vector<double> anonymous_mib;
+  std::vector<double> resident_mib;
+  std::vector<double> idle_wakeups;
+};
+
+// Starts `daemon` (the path of the program) as often as asked for, on a host with that many groups,
+// and measures. Any error: the daemon did not what it should, so that its figures are worth
+// nothing.
+absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort);
+
+}  // namespace dp::bench
