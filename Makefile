@@ -14,8 +14,8 @@ build: deps ## build the daemon as it is shipped: build/release/plugin/vfio-door
 	cmake --preset release
 	cmake --build --preset release
 
-check: deps ## formatting, clang-tidy, include rules, licences, shell, Python
-	@scripts/check
+check: ## formatting, clang-tidy, include rules, licences, shell, Python; and that each can fail
+	@scripts/test check selftest
 
 test: ## everything, as CI runs it
 	@scripts/test
@@ -30,10 +30,10 @@ test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
 	@scripts/test asan-ubsan
 
 test-kernel: ## the kernel series in an emulated arm64 machine
-	@scripts/test kernel
+	@scripts/test series kernel
 
 test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
-	@scripts/test lab
+	@scripts/test tools lab
 
 demo: deps ## watch the whole chain work, with times
 	@tests/e2e/demo
