@@ -27,6 +27,7 @@ CLI::Option* AddText(CLI::App& cli, const std::string& flag, std::string& value,
   return cli.add_option(flag, value, help)
       ->envname(EnvironmentName(flag))
       ->capture_default_str()
+      ->take_last()  // so that a wrapper's flags can be overridden
       ->type_name("");
 }
 
@@ -61,9 +62,9 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
           "host.");
   AddText(cli, "--log-level", options.log_level,
           "The lowest level to log: debug, info, warning or error.")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}).description(""));
   AddText(cli, "--log-format", options.log_format, "How a log record is written: text or json.")
-      ->check(CLI::IsMember({"text", "json"}));
+      ->check(CLI::IsMember({"text", "json"}).description(""));
   CLI::Option* check =
       AddSwitch(cli, "--check-config", check_config,
                 "Read the configuration, look at what it selects on this host, and "

@@ -60,6 +60,7 @@ TEST(OptionsTest, PrefersTheCommandLine) {
   setenv("VFIO_DOORBELL_CONFIG", "/from/environment", 1);
   EXPECT_EQ(Parse({"--config", "/from/command/line"}).options.config, "/from/command/line");
   unsetenv("VFIO_DOORBELL_CONFIG");
+  EXPECT_EQ(Parse({"--config", "/first", "--config", "/last"}).options.config, "/last");
 }
 
 TEST(OptionsTest, PrintsVersionAndHelp) {

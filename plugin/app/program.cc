@@ -66,6 +66,10 @@ int Release(const Options& options, const core::Config& config) {
       fmt::print("held     {} of {}: {}\n", window, name, std::string(group.status.message()));
     }
   }
+  for (const core::Skipped& skipped : inventory->skipped) {
+    exit_code = kExitFailure;
+    fmt::print("unknown  {}: {}\n", sysfs->PathOf(skipped.path), skipped.reason);
+  }
   return exit_code;
 }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "plugin/base/unique_fd.h"
+
+namespace dp::integration {
+
+// A run of the real program.
+class Daemon {
+ public:
+  static constexpr std::chrono::seconds kPatience{10};  // of all waits
+  static constexpr int kStillRuns = -1000;
+
+  // Standard output and error go to files in `scratch`.
+  Daemon(std::vector<std::string> arguments, const std::string& scratch);
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+  // Kills it if it still runs.
+  ~Daemon();
+
+  void Signal(int signal) const;
+  // Its exit code, the negative signal that ended it, or kStillRuns when patience is at its end.
+  int Wait();
+  // What it has written so far.
+  [[nodiscard]] std::string output() const;
+  [[nodiscard]] std::string log() const;
+  // Waits until the log has this many occurrences of `text`.
+  [[nodiscard]] bool WaitForLog(const std::string& text, int count = 1) const;
+  [[nodiscard]] int CountInLog(const std::string& text) const;
+
+ private:
+  const std::string output_path_;
+  const std::string log_path_;
+  pid_t pid_ = -1;
+  base::UniqueFd pidfd_;
+};
+
+}  // namespace dp::integration
