@@ -65,8 +65,10 @@ void Registration::Try() {
   retry_.reset();
   auto connection = os::ConnectUnix(request_.kubelet_socket);
   if (absl::IsNotFound(connection.status())) {
-    log::Info("waiting for the kubelet",
-              {{"resource", request_.resource}, {"socket", request_.kubelet_socket}});
+    if (!std::exchange(waiting_, true)) {
+      log::Info("waiting for the kubelet",
+                {{"resource", request_.resource}, {"socket", request_.kubelet_socket}});
+    }
     return;
   }
   if (!connection.ok()) {
@@ -104,6 +106,7 @@ void Registration::OnAnswer(Attempt* attempt, const absl::Status& status) {
     current_ = nullptr;
     loop_.Cancel(*std::exchange(timeout_, std::nullopt));
     if (status.ok()) {
+      waiting_ = false;
       log::Info("registered", {{"resource", request_.resource}, {"endpoint", request_.endpoint}});
       registered_();
     } else {

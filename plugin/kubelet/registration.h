@@ -60,6 +60,7 @@ class Registration {
   Attempt* current_ = nullptr;                     // the one of attempts_ that counts
   std::optional<os::EventLoop::TimerId> timeout_;  // of current_
   std::optional<os::EventLoop::TimerId> retry_;
+  bool waiting_ = false;  // said that the kubelet has no socket
   std::chrono::milliseconds pause_{0};
   std::string last_failure_;  // what was logged last
   std::function<void()> stopped_;
