@@ -182,11 +182,13 @@ class Run {
 
   absl::Status RestartKubelet() {
     for (int i = 0; i < effort_.restarts; ++i) {
-      const int before = kubelet_.Get(kResource).registrations;
       kubelet_.Stop();
       const auto begin = Clock::now();
       kubelet_.Start();
-      RETURN_IF_ERROR(kubelet_.WaitForRegistrations(kResource, before + 1));
+      RETURN_IF_ERROR(kubelet_.WaitFor(kResource, "a new registration",
+                                       [begin](const fakes::FakeKubelet::Resource& resource) {
+                                         return resource.registered_at > begin;
+                                       }));
       samples_.restart_to_registered_ms.push_back(
           Milliseconds(kubelet_.Get(kResource).registered_at - begin));
       RETURN_IF_ERROR(kubelet_.WaitForDevices(kResource, host_.groups()));
