@@ -2,10 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "plugin/os/unix_connect.h"
 #include "tests/integration/world.h"
 
 // Kubelets that come and go, and daemons too.
@@ -106,6 +108,21 @@ TEST_F(LifecycleTest, EndsWithoutAKubeletToo) {
   ASSERT_TRUE(daemon_->WaitForLog("waiting for the kubelet")) << daemon_->log();
   Stop();
   EXPECT_TRUE(Sockets().empty());
+}
+
+TEST_F(LifecycleTest, EndsAlthoughAClientDoesNot) {
+  StartAndList(2);
+  const std::string socket = path("plugins") + "/" + kubelet_.Get(kResource).endpoint;
+  const auto silent = os::ConnectUnix(socket);
+  ASSERT_TRUE(silent.ok()) << silent.status();
+  const auto half = os::ConnectUnix(socket);
+  ASSERT_TRUE(half.ok()) << half.status();
+  // The preface of HTTP/2 and empty settings; then nothing, not even an answer to a ping.
+  constexpr std::string_view kPreface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  ASSERT_EQ(::write(half->get(), kPreface.data(), kPreface.size()),
+            static_cast<ssize_t>(kPreface.size()));
+  Stop();
+  EXPECT_THAT(Sockets(), ::testing::ElementsAre("kubelet.sock"));
 }
 
 TEST_F(LifecycleTest, AdoptsWhatAFormerRunReserved) {
