@@ -107,6 +107,7 @@ bool Endpoint::ListenAgain() {
 }
 
 void Endpoint::OnFolderChange(bool kubelet_started) {
+  if (stopped_) return;
   const bool new_socket = ListenAgain();
   if (superseded_) return;
   if (new_socket || kubelet_started) registration_.Start();
@@ -118,7 +119,7 @@ void Endpoint::SetWatched(bool watched) {
 }
 
 void Endpoint::ExpectWatch() {
-  if (watched_ || unwatched_) return;
+  if (watched_ || unwatched_ || stopped_) return;
   unwatched_ = loop_.CallAfter(kUnwatchedGrace, [this] {
     unwatched_.reset();
     if (watched_ || superseded_ || registration_.active()) return;
@@ -128,6 +129,7 @@ void Endpoint::ExpectWatch() {
 }
 
 void Endpoint::Stop(std::function<void()> stopped) {
+  stopped_ = true;
   if (unwatched_) loop_.Cancel(*std::exchange(unwatched_, std::nullopt));
   listener_.reset();
   registration_.Stop(std::move(stopped));

@@ -69,6 +69,7 @@ class Endpoint {
   std::unique_ptr<os::UnixListener> listener_;
   Registration registration_;
   bool watched_ = false;
+  bool stopped_ = false;
   bool superseded_ = false;   // another process has taken the path
   std::string last_failure_;  // of listening again; what was logged last
   std::optional<os::EventLoop::TimerId> unwatched_;

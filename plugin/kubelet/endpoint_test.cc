@@ -182,6 +182,19 @@ TEST_F(EndpointTest, LeavesNoSocketBehind) {
   EXPECT_FALSE(std::filesystem::exists(socket()));
 }
 
+TEST_F(EndpointTest, StaysStopped) {
+  kubelet_.Start();
+  std::promise<void> stopped;
+  thread_.Do([&] { endpoint_->Stop([&] { stopped.set_value(); }); });
+  stopped.get_future().wait();
+  thread_.Do([this] {
+    endpoint_->OnFolderChange(true);
+    endpoint_->SetWatched(false);
+    EXPECT_FALSE(endpoint_->registering());
+    EXPECT_FALSE(std::filesystem::exists(socket()));
+  });
+}
+
 TEST_F(EndpointTest, SaysWhyItCannotListen) {
   absl::Status status;
   thread_.Do([&] {
