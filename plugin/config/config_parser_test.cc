@@ -162,10 +162,10 @@ class ConfigSchemaTest : public testing::Test {
     return name.empty() ? schema_ : Member(Member(schema_, "$defs"), name);
   }
   static const YamlNode& Member(const YamlNode& node, std::string_view key) {
-    static const YamlNode nothing;
+    static const YamlNode kNothing;
     const YamlNode* const member = node.Find(key);
     EXPECT_NE(member, nullptr) << "the schema lacks " << key;
-    return member == nullptr ? nothing : *member;
+    return member == nullptr ? kNothing : *member;
   }
   static std::vector<std::string> Keys(const YamlNode& mapping) {
     std::vector<std::string> keys;
