@@ -39,7 +39,7 @@ class SysfsTree {
     std::uint16_t subsystem_device = 0x1100;
     std::uint32_t class_code = 0x010802;
     int numa_node = -1;
-    std::string cdev;  // "vfio0"; empty: none
+    std::string cdev = {};  // "vfio0"; empty: none
   };
   // Makes the group too, if it is new: with the fixed MSI window among its reserved regions and no
   // msi_window attribute.
