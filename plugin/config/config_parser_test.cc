@@ -41,7 +41,7 @@ std::string Good(const std::string& name) { return DP_TESTDATA "/config/good/" +
 TEST(ParseConfigTest, WhatIsNotGivenHasItsDefault) {
   const core::Config config = ParseFile(Good("minimal.yaml"));
   EXPECT_EQ(config.mode, core::Mode::kEnforce);
-  EXPECT_EQ(config.pool.start, 0x09000000U);
+  EXPECT_EQ(config.pool.start, 0x09100000U);
   EXPECT_EQ(config.pool.end, 0x10000000U);
   EXPECT_EQ(config.pool.window_size, 0x100000U);
   ASSERT_THAT(config.resources, SizeIs(1));
@@ -86,7 +86,7 @@ TEST(ParseConfigTest, ReadsWhatTheExampleShows) {
 TEST(ParseConfigTest, TakesTheTextAndNotWhatYamlMakesOfIt) {
   const core::Config config = ParseFile(Good("yaml-pitfalls.yaml"));
   EXPECT_EQ(config.mode, core::Mode::kObserve);
-  EXPECT_EQ(config.pool.start, 0x09000000U);
+  EXPECT_EQ(config.pool.start, 0x09100000U);
   EXPECT_EQ(config.pool.end, 0x10000000U);
   EXPECT_EQ(config.pool.window_size, 0x200000U);
   ASSERT_THAT(config.resources, SizeIs(1));

@@ -41,7 +41,7 @@ struct Resource {
 
 // Windows are cut from [start, end), each window_size long; all three on the granule.
 struct Pool {
-  std::uint64_t start = 0x09000000;
+  std::uint64_t start = 0x09100000;
   std::uint64_t end = 0x10000000;
   std::uint64_t window_size = kWindowGranule;
 };

@@ -22,7 +22,7 @@ namespace {
 
 constexpr char kResource[] = "vfio.example/disk";
 constexpr double kKibPerMib = 1024;
-// Devices that are allocated in turn. Each holds a window, and the pool has 112 of them.
+// Devices that are allocated in turn. Each holds a window, and the pool has 111 of them.
 constexpr std::uint32_t kAllocatedDevices = 64;
 
 double Milliseconds(Clock::duration time) {

@@ -11,7 +11,7 @@ import pytest
 import chain
 
 KERNEL_DEFAULT = chain.Window(0x08000000, 0x080FFFFF)
-POOL = chain.Window(0x09100000, 0x0FFFFFFF)  # config.yaml
+POOL = chain.Window(0x09100000, 0x0FFFFFFF)  # the default
 # GITS_TRANSLATER is register 0x040 of the ITS' translation page (GICv3 specification, 12.19).
 TRANSLATER = 0x40
 

@@ -74,20 +74,20 @@ TEST_F(AllocationTest, AnswersExactly) {
                   Pair("VFIO_DOORBELL_MODE_VENDOR_EXAMPLE_NVME", "enforce"),
                   Pair("VFIO_DOORBELL_SETTINGS_VENDOR_EXAMPLE_NVME",
                        "/run/vfio-doorbell/VENDOR_EXAMPLE_NVME/settings.json"),
-                  Pair("VFIO_DOORBELL_WINDOW_VENDOR_EXAMPLE_NVME", "0x09000000 0x00100000")));
+                  Pair("VFIO_DOORBELL_WINDOW_VENDOR_EXAMPLE_NVME", "0x09100000 0x00100000")));
   ASSERT_EQ(response.mounts_size(), 1);
   EXPECT_EQ(response.mounts(0).container_path(), "/run/vfio-doorbell/VENDOR_EXAMPLE_NVME");
   EXPECT_EQ(response.mounts(0).host_path(), path("state/0000:01:00.0"));
   EXPECT_TRUE(response.mounts(0).read_only());
   EXPECT_EQ(response.annotations_size() + response.cdi_devices_size(), 0);
 
-  EXPECT_EQ(WindowOf(11), "0x09000000 0x00100000");
-  EXPECT_EQ(WindowOf(12), "0x09000000 0x00100000");
+  EXPECT_EQ(WindowOf(11), "0x09100000 0x00100000");
+  EXPECT_EQ(WindowOf(12), "0x09100000 0x00100000");
   EXPECT_EQ(WindowOf(13), "0x08000000 0x00100000");
 
   const auto json = nlohmann::json::parse(ReadAll(path("state/0000:01:00.0/settings.json")));
   EXPECT_EQ(json["mode"], "enforce");
-  EXPECT_EQ(json["window"]["base"], "0x09000000");
+  EXPECT_EQ(json["window"]["base"], "0x09100000");
   EXPECT_EQ(json["groups"][0]["functions"],
             (std::vector<std::string>{"0000:01:00.0", "0000:01:00.1"}));
   EXPECT_EQ(json["groups"][1]["number"], 12);
@@ -162,8 +162,8 @@ TEST_F(AllocationTest, ChecksTheGroupBeforeEachStart) {
   sysfs_.SetMsiWindow(11, "0x08000000 0x00100000");
   const grpc::Status moved = kubelet_.PreStartContainer(kResource, {"0000:01:00.0"});
   EXPECT_EQ(moved.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_THAT(moved.error_message(), HasSubstr("0x09000000 0x00100000 is reserved for it"));
-  sysfs_.SetMsiWindow(11, "0x09000000 0x00100000");
+  EXPECT_THAT(moved.error_message(), HasSubstr("0x09100000 0x00100000 is reserved for it"));
+  sysfs_.SetMsiWindow(11, "0x09100000 0x00100000");
   EXPECT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).ok());
   sysfs_.AddPciFunction({.address = "0000:01:00.1", .group = 11});
   const grpc::Status grown = kubelet_.PreStartContainer(kResource, {"0000:01:00.0"});
@@ -173,7 +173,7 @@ TEST_F(AllocationTest, ChecksTheGroupBeforeEachStart) {
 
 TEST_F(AllocationTest, RunsOutOfWindows) {
   WriteConfig(R"(
-window: {pool: {start: 0x09000000, end: 0x09100000}}
+window: {pool: {start: 0x09100000, end: 0x09200000}}
 resources:
   - name: vendor.example/nvme
     selectors:
@@ -186,7 +186,7 @@ resources:
   const grpc::Status status = Allocate({"0000:02:00.0"});
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(status.error_message(),
-              AllOf(HasSubstr("all 1 windows"), HasSubstr("[0x09000000, 0x09100000)"),
+              AllOf(HasSubstr("all 1 windows"), HasSubstr("[0x09100000, 0x09200000)"),
                     HasSubstr("0000:01:00.0")));
   EXPECT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).ok());
 }

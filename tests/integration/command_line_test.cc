@@ -140,10 +140,10 @@ TEST_F(CommandLineTest, ReleasesNothingWhereNothingIsReserved) {
 TEST_F(CommandLineTest, SaysWhatItCannotTellWhenItReleases) {
   AddDevice("0000:01:00.0", 11);
   AddDevice("0000:02:00.0", 12);
-  sysfs_.SetMsiWindow(11, "0x09000000 0x00100000");
+  sysfs_.SetMsiWindow(11, "0x09100000 0x00100000");
   sysfs_.SetMsiWindow(12, "garbage");
   EXPECT_EQ(Run({"--release"}), 1);
-  EXPECT_THAT(daemon_->output(), AllOf(HasSubstr("released 0x09000000 0x00100000"),
+  EXPECT_THAT(daemon_->output(), AllOf(HasSubstr("released 0x09100000 0x00100000"),
                                        HasSubstr("unknown  "), HasSubstr("iommu_groups/12")));
 }
 

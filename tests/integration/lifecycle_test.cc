@@ -60,8 +60,8 @@ TEST_F(LifecycleTest, ComesBackToAKubeletThatRestarts) {
   // What was reserved before is reserved now.
   EXPECT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).ok());
   ASSERT_TRUE(kubelet_.Allocate(kResource, {"0000:02:00.0"}, nullptr).ok());
-  EXPECT_EQ(WindowOf(11), "0x09000000 0x00100000");
-  EXPECT_EQ(WindowOf(12), "0x09100000 0x00100000");
+  EXPECT_EQ(WindowOf(11), "0x09100000 0x00100000");
+  EXPECT_EQ(WindowOf(12), "0x09200000 0x00100000");
 }
 
 TEST_F(LifecycleTest, LooksAtTheHostAgainWhenTheKubeletRestarts) {
@@ -134,18 +134,18 @@ TEST_F(LifecycleTest, AdoptsWhatAFormerRunReserved) {
   ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus()) << daemon_->log();
   EXPECT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).ok());
   ASSERT_TRUE(kubelet_.Allocate(kResource, {"0000:02:00.0"}, nullptr).ok());
-  EXPECT_EQ(WindowOf(11), "0x09000000 0x00100000");
-  EXPECT_EQ(WindowOf(12), "0x09100000 0x00100000");
+  EXPECT_EQ(WindowOf(11), "0x09100000 0x00100000");
+  EXPECT_EQ(WindowOf(12), "0x09200000 0x00100000");
 }
 
 TEST_F(LifecycleTest, ReleasesWhatItLeftWhenTold) {
   StartAndList(2);
   ASSERT_TRUE(kubelet_.Allocate(kResource, {"0000:01:00.0"}, nullptr).ok());
   Stop();
-  EXPECT_EQ(WindowOf(11), "0x09000000 0x00100000") << "a pod may still use it";
+  EXPECT_EQ(WindowOf(11), "0x09100000 0x00100000") << "a pod may still use it";
   Start({"--release"});
   EXPECT_EQ(daemon_->Wait(), 0);
-  EXPECT_EQ(daemon_->output(), "released 0x09000000 0x00100000 of 0000:01:00.0 (IOMMU group 11)\n");
+  EXPECT_EQ(daemon_->output(), "released 0x09100000 0x00100000 of 0000:01:00.0 (IOMMU group 11)\n");
   EXPECT_THAT(WindowOf(11), HasSubstr("default"));
   EXPECT_EQ(WindowOf(12), "0x08000000 0x00100000");
 }
