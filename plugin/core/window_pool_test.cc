@@ -13,8 +13,8 @@ Window At(std::uint64_t cell, std::uint64_t size = 1) {
   return {.base = kFour.start + cell * kMiB, .size = size * kMiB};
 }
 
-TEST(WindowPoolTest, HasAHundredAndTwelveWindowsByDefault) {
-  EXPECT_EQ(WindowPool(Pool{}).size(), 112U);
+TEST(WindowPoolTest, HasAHundredAndElevenWindowsByDefault) {
+  EXPECT_EQ(WindowPool(Pool{}).size(), 111U);
 }
 
 TEST(WindowPoolTest, RotatesSoThatAWindowComesBackLate) {

@@ -198,7 +198,7 @@ TEST_F(DevicePluginServerTest, AnswersAllocate) {
   EXPECT_EQ(response.envs().size(), 4U);
   EXPECT_EQ(response.envs().at("PCI_RESOURCE_VENDOR_EXAMPLE_NVME"), "0000:01:00.0");
   EXPECT_EQ(response.envs().at("VFIO_DOORBELL_WINDOW_VENDOR_EXAMPLE_NVME"),
-            "0x09000000 0x00100000");
+            "0x09100000 0x00100000");
   ASSERT_EQ(response.devices_size(), 2);
   for (const auto& node : response.devices()) {
     EXPECT_EQ(node.host_path(), node.container_path());
