@@ -183,7 +183,6 @@ void Daemon::OnRegistered() {
 void Daemon::Drain() {
   if (std::exchange(draining_, true)) return;
   if (rescan_) loop_->Cancel(*rescan_);
-  folder_.reset();
   running_parts_ = 1;  // the servers
   for (const Plugin& plugin : plugins_) {
     if (!plugin.endpoint) continue;
@@ -210,6 +209,8 @@ void Daemon::ShutDownServers() {
     for (const Plugin& plugin : plugins_) plugin.server->Shutdown();
     loop_->Post([this] { PartStopped(); });
   });
+  // Meanwhile: the kernel takes milliseconds to end a watch.
+  folder_.reset();
 }
 
 void Daemon::PartStopped() {
