@@ -11,7 +11,8 @@
 // in the program, the shutdown of a server, gives the moment at which it begins, and that is kept.
 extern "C" {
 
-// NOLINTBEGIN(bugprone-reserved-identifier): these names are what --wrap looks for.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): these names are what
+// --wrap looks for.
 grpc_event __real_grpc_completion_queue_next(grpc_completion_queue* queue, gpr_timespec deadline,
                                              void* reserved);
 
@@ -22,6 +23,6 @@ grpc_event __wrap_grpc_completion_queue_next(grpc_completion_queue* queue, gpr_t
   }
   return __real_grpc_completion_queue_next(queue, deadline, reserved);
 }
-// NOLINTEND(bugprone-reserved-identifier)
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 }  // extern "C"

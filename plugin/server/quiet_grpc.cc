@@ -19,7 +19,7 @@
 
 // src/core/lib/iomgr/timer_manager.h: gRPC's own fork handlers stop and start its timer threads by
 // it.
-void grpc_timer_manager_set_threading(bool enabled);
+void grpc_timer_manager_set_threading(bool enabled);  // NOLINT(readability-identifier-naming)
 
 namespace dp::server {
 namespace {
