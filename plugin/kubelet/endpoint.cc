@@ -13,10 +13,11 @@
 #include "plugin/base/log.h"
 #include "plugin/kubelet/folder_watch.h"
 
-// A kubelet that starts removes every socket of the folder and then makes its own. Both are seen:
-// the own socket gone means that it must be made again, kubelet.sock made means that its owner
-// knows no plugin. They may be reported together or one after the other, and registering at the
-// first only costs a connection that is refused.
+// A kubelet that starts removes every socket of the folder and then makes its own. The first means
+// that our socket must be made again, the second that we must register: once, because a second
+// registration would end the connection of the first one, and a call on it. A socket that somebody
+// else removed needs no registration: the kubelet connects to it within Register only, and keeps
+// what it has.
 
 namespace dp::kubelet {
 namespace {
@@ -83,34 +84,34 @@ absl::Status Endpoint::Listen() {
   return absl::OkStatus();
 }
 
-// Whether the socket had to be made again.
-bool Endpoint::ListenAgain() {
-  if (listener_ && listener_->InPlace()) return false;
+void Endpoint::ListenAgain() {
+  if (listener_ && listener_->InPlace()) return;
   // A second daemon serves the resource now, as during an update. Taking the path back would start
   // a fight; when it goes, its socket goes, and that is reported.
   if (Exists(path_)) {
     if (!std::exchange(superseded_, true)) {
       log::Warning("superseded", {{"reason", "socket_replaced"}, {"socket", path_}});
     }
-    return false;
+    return;
   }
-  superseded_ = false;
   if (absl::Status status = Listen(); !status.ok()) {
     if (const std::string failure(status.message()); failure != last_failure_) {
       log::Error("not listening", {{"reason", "listen"}, {"error", status}});
       last_failure_ = failure;
     }
-    return false;
+    return;
   }
+  log::Info("listening again", {{"socket", path_}});
+  superseded_ = false;
   last_failure_.clear();
-  return true;
 }
 
 void Endpoint::OnFolderChange(bool kubelet_started) {
   if (stopped_) return;
-  const bool new_socket = ListenAgain();
+  const bool was_superseded = superseded_;
+  ListenAgain();
   if (superseded_) return;
-  if (new_socket || kubelet_started) registration_.Start();
+  if (kubelet_started || was_superseded) registration_.Start();
 }
 
 void Endpoint::SetWatched(bool watched) {

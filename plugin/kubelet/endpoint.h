@@ -44,8 +44,8 @@ class Endpoint {
 
   // Registers.
   void Start() { registration_.Start(); }
-  // The folder may have changed: makes the socket again if it is gone, and registers again if that
-  // was so or the kubelet has started.
+  // The folder may have changed: makes the socket again if it is gone, and registers if the kubelet
+  // has started.
   void OnFolderChange(bool kubelet_started);
   // Whether the kubelet has a ListAndWatch stream open. Without one it does not know the resource.
   void SetWatched(bool watched);
@@ -59,7 +59,7 @@ class Endpoint {
   Endpoint(os::EventLoop& loop, const std::string& folder, const std::string& resource,
            Events events);
   absl::Status Listen();
-  bool ListenAgain();
+  void ListenAgain();
   void ExpectWatch();
 
   os::EventLoop& loop_;

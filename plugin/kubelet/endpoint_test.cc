@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <future>
+#include <semaphore>
 
 #include "plugin/kubelet/folder_watch.h"
 #include "tests/fakes/fake_kubelet.h"
@@ -77,7 +78,7 @@ class EndpointTest : public ::testing::Test {
   std::unique_ptr<Endpoint> MakeEndpoint() {
     return Endpoint::Create(thread_.loop(), folder_.path(), kResource,
                             {.connected = [this](base::UniqueFd c) { plugin_.Serve(std::move(c)); },
-                             .registered = [] {}})
+                             .registered = [this] { registered_.release(); }})
         .value();
   }
   void TearDown() override {
@@ -96,11 +97,14 @@ class EndpointTest : public ::testing::Test {
   void Start() {
     thread_.Do([this] { endpoint_->Start(); });
   }
+  // That the plugin knows: the kubelet knows before.
+  bool WaitUntilRegistered() { return registered_.try_acquire_for(std::chrono::seconds(10)); }
   [[nodiscard]] std::string socket() const { return folder_.path() + "/" + SocketName(kResource); }
 
   fakes::TemporaryFolder folder_;
   fakes::FakeKubelet kubelet_{folder_.path()};
   Plugin plugin_;
+  std::counting_semaphore<> registered_{0};
   fakes::LoopThread thread_;
   std::unique_ptr<FolderWatch> watch_;
   std::unique_ptr<Endpoint> endpoint_;
@@ -121,9 +125,19 @@ TEST_F(EndpointTest, WaitsForAKubeletThatComesLater) {
   EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
 }
 
-TEST_F(EndpointTest, RegistersAgainEachTimeTheKubeletStarts) {
+TEST_F(EndpointTest, RegistersOnceEachTimeTheKubeletStarts) {
+  constexpr int kStarts = 20;
+  for (int i = 1; i <= kStarts; ++i) {
+    kubelet_.Restart();
+    ASSERT_TRUE(WaitUntilRegistered()) << "waited 10 s for registration " << i;
+  }
+  EXPECT_EQ(kubelet_.register_calls(), kStarts);
+}
+
+TEST_F(EndpointTest, RegistersAgainWithAKubeletThatFallsInBetween) {
   kubelet_.Start();
   for (int i = 1; i <= 20; ++i) {
+    // The kubelet has accepted, and may be gone before the plugin knows.
     ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, i), absl::OkStatus());
     kubelet_.Restart();
   }
@@ -140,14 +154,15 @@ TEST_F(EndpointTest, TriesAgainWhenItIsRefused) {
 
 TEST_F(EndpointTest, MakesItsSocketAgain) {
   kubelet_.Start();
-  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
-  std::filesystem::remove(socket());
-  EXPECT_EQ(kubelet_.WaitFor(kResource, "a new registration, with a new socket",
-                             [this](const auto& resource) {
-                               return resource.registrations >= 2 &&
-                                      std::filesystem::is_socket(socket());
-                             }),
-            absl::OkStatus());
+  ASSERT_TRUE(WaitUntilRegistered()) << "waited 10 s for the registration";
+  thread_.Do([this] {
+    std::filesystem::remove(socket());
+    endpoint_->OnFolderChange(false);
+    EXPECT_TRUE(std::filesystem::is_socket(socket()));
+    EXPECT_FALSE(endpoint_->registering()) << "the kubelet has all that it needs";
+  });
+  kubelet_.Restart();
+  EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus());
 }
 
 TEST_F(EndpointTest, DoesNotFightForItsSocket) {

@@ -83,8 +83,13 @@ TEST_F(LifecycleTest, SurvivesAKubeletThatRefusesAndLogsItsReason) {
 
 TEST_F(LifecycleTest, MakesItsSocketAgain) {
   StartAndList(2);
-  std::filesystem::remove(path("plugins") + "/" + kubelet_.Get(kResource).endpoint);
-  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus()) << daemon_->log();
+  const std::string socket = path("plugins") + "/" + kubelet_.Get(kResource).endpoint;
+  std::filesystem::remove(socket);
+  ASSERT_TRUE(daemon_->WaitForLog("listening again")) << daemon_->log();
+  EXPECT_TRUE(std::filesystem::is_socket(socket));
+  // The kubelet has its connection, and keeps it.
+  EXPECT_TRUE(kubelet_.Allocate(kResource, {"0000:01:00.0"}, nullptr).ok());
+  kubelet_.Restart();
   EXPECT_EQ(kubelet_.WaitForDevices(kResource, 2), absl::OkStatus()) << daemon_->log();
 }
 
