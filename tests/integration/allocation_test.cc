@@ -60,7 +60,7 @@ TEST_F(AllocationTest, AnswersExactly) {
   sysfs_.SetMsiWindow(11, "0x08000000 0x00100000");
   AddDevice("0000:02:00.0", 12);
   AddDevice("0000:03:00.0", 13);
-  std::ofstream(path("dev/vfio/devices/vfio4"));  // vfio5 has no node
+  const std::ofstream node(path("dev/vfio/devices/vfio4"));  // vfio5 has no node
   StartAndList(3);
 
   v1beta1::ContainerAllocateResponse response;
