@@ -22,8 +22,8 @@ namespace {
 // k8s.io/kubelet, pkg/apis/deviceplugin/v1beta1/constants.go, Version.
 constexpr char kApiVersion[] = "v1beta1";
 // The first pauses bridge the moment between bind(2) and listen(2) of a kubelet that starts.
-constexpr std::chrono::milliseconds kFirstPause{1};
-constexpr std::chrono::milliseconds kLongestPause{5000};
+constexpr std::chrono::microseconds kFirstPause{200};
+constexpr std::chrono::microseconds kLongestPause = std::chrono::seconds(5);
 
 }  // namespace
 

@@ -61,7 +61,7 @@ class Registration {
   std::optional<os::EventLoop::TimerId> timeout_;  // of current_
   std::optional<os::EventLoop::TimerId> retry_;
   bool waiting_ = false;  // said that the kubelet has no socket
-  std::chrono::milliseconds pause_{0};
+  std::chrono::microseconds pause_{0};
   std::string last_failure_;  // what was logged last
   std::function<void()> stopped_;
 };
