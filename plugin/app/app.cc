@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
@@ -81,6 +82,7 @@ class Daemon final : public App {
 
   absl::Status Serve();
   absl::Status AddPlugin(std::size_t resource);
+  void WatchFolderIfNeeded();
   void OnRegistered();
   void Drain();
   void ShutDownServers();
@@ -158,6 +160,7 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
                                      .watched =
                                          [this, resource](bool watched) {
                                            plugins_[resource].endpoint->SetWatched(watched);
+                                           WatchFolderIfNeeded();
                                          }}));
   auto endpoint = kubelet::Endpoint::Create(
       *loop_, options_.kubelet_dir, broker_->offers()[resource].resource,
@@ -168,6 +171,20 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
   if (!endpoint.ok()) return endpoint.status();
   plugins_.back().endpoint = *std::move(endpoint);
   return absl::OkStatus();
+}
+
+// As long as the kubelet watches every resource it has not restarted, and the folder does not
+// matter.
+void Daemon::WatchFolderIfNeeded() {
+  if (draining_) return;
+  const bool all_watched = std::all_of(plugins_.begin(), plugins_.end(), [](const Plugin& plugin) {
+    return plugin.endpoint && plugin.endpoint->watched();
+  });
+  if (all_watched) {
+    folder_->Pause();
+  } else {
+    folder_->Resume();
+  }
 }
 
 // Much may have changed while there was no kubelet.
@@ -209,7 +226,7 @@ void Daemon::ShutDownServers() {
     for (const Plugin& plugin : plugins_) plugin.server->Shutdown();
     loop_->Post([this] { PartStopped(); });
   });
-  // Meanwhile: the kernel takes milliseconds to end a watch.
+  // Meanwhile: if the folder is being watched, the kernel takes milliseconds to end that.
   folder_.reset();
 }
 

@@ -12,8 +12,8 @@
 #include "plugin/core/settings.h"
 #include "plugin/core/window.h"
 
-// What the core asks of the outside. Implemented elsewhere, wired in app/. All of it is called on
-// the loop thread.
+// What the core asks of the outside. Implemented elsewhere, wired in app/. All of it is called in
+// turns of the loop.
 namespace dp::core {
 
 // The kernel's msi_window attribute of each IOMMU group. Every call is one short system call pair.
@@ -60,7 +60,7 @@ class SettingsStore {
   virtual absl::Status Remove(const std::string& key) = 0;
 };
 
-// One-shot timers of the loop thread.
+// One-shot timers of the loop.
 class Timers {
  public:
   virtual ~Timers() = default;

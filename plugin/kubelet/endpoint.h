@@ -49,6 +49,7 @@ class Endpoint {
   void OnFolderChange(bool kubelet_started);
   // Whether the kubelet has a ListAndWatch stream open. Without one it does not know the resource.
   void SetWatched(bool watched);
+  [[nodiscard]] bool watched() const { return watched_; }
   [[nodiscard]] bool registering() const { return registration_.active(); }
 
   // Removes the socket and gives up registering. Calls `stopped` when nothing is under way any

@@ -1,58 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin/kubelet/folder_watch.h"
 
-#include <system_error>
+#include <sys/stat.h>
+
 #include <utility>
 
 #include "plugin/base/log.h"
 
 namespace dp::kubelet {
-namespace {
-
-std::optional<std::filesystem::file_time_type> TimeOf(const std::string& path) {
-  std::error_code error;
-  const auto time = std::filesystem::last_write_time(path, error);
-  return error ? std::nullopt : std::optional(time);
-}
-
-}  // namespace
 
 FolderWatch::FolderWatch(os::EventLoop& loop, std::string folder, Changed changed)
     : loop_(loop), folder_(std::move(folder)), changed_(std::move(changed)) {
   Watch();
-  kubelet_socket_time_ = TimeOf(folder_ + "/" + kKubeletSocket);
+  kubelet_socket_ = FindKubeletSocket();
 }
 
 FolderWatch::~FolderWatch() {
   if (poll_) loop_.Cancel(*poll_);
 }
 
+std::optional<FolderWatch::SocketId> FolderWatch::FindKubeletSocket() const {
+  struct stat status {};
+  if (::stat((folder_ + "/" + kKubeletSocket).c_str(), &status) != 0) return std::nullopt;
+  return SocketId{.inode = status.st_ino,
+                  .seconds = status.st_mtim.tv_sec,
+                  .nanoseconds = status.st_mtim.tv_nsec};
+}
+
 void FolderWatch::Watch() {
-  auto watcher = os::InotifyWatcher::Create(
-      loop_, folder_, [this](std::span<const os::DirectoryChange> changes) { OnChanges(changes); });
-  if (watcher.ok()) {
+  const absl::Status status = [this] {
+    if (watcher_) return watcher_->Resume();
+    auto watcher = os::InotifyWatcher::Create(
+        loop_, folder_,
+        [this](std::span<const os::DirectoryChange> changes) { OnChanges(changes); });
+    if (!watcher.ok()) return watcher.status();
     watcher_ = *std::move(watcher);
+    return absl::OkStatus();
+  }();
+  if (status.ok()) {
     if (std::exchange(poll_, std::nullopt)) log::Info("folder watched", {{"folder", folder_}});
     return;
   }
+  watcher_.reset();
   if (!poll_) {
     log::Warning("folder polled",
-                 {{"reason", "inotify_refused"}, {"folder", folder_}, {"error", watcher.status()}});
+                 {{"reason", "inotify_refused"}, {"folder", folder_}, {"error", status}});
   }
   SchedulePoll();
 }
 
 void FolderWatch::SchedulePoll() {
-  poll_ = loop_.CallAfter(kPollInterval, [this] { Poll(); });
+  poll_ = loop_.CallAfter(kPollInterval, [this] { Look(); });
 }
 
-void FolderWatch::Poll() {
-  // First the watch, then the look: whatever happens in between is seen by one of them.
+void FolderWatch::Look() {
+  // First the watch, then the look: whatever happens in between is seen by one of them, or both.
   Watch();
-  const auto time = TimeOf(folder_ + "/" + kKubeletSocket);
-  const bool started = time && time != kubelet_socket_time_;
-  kubelet_socket_time_ = time;
+  const auto socket = FindKubeletSocket();
+  const bool started = socket && socket != kubelet_socket_;
+  kubelet_socket_ = socket;
+  if (started) reported_ = socket;
   changed_(started);
+}
+
+void FolderWatch::Pause() {
+  if (std::exchange(paused_, true)) return;
+  if (poll_) loop_.Cancel(*std::exchange(poll_, std::nullopt));
+  if (watcher_) watcher_->Pause();
+}
+
+void FolderWatch::Resume() {
+  if (std::exchange(paused_, false)) Look();
 }
 
 void FolderWatch::OnChanges(std::span<const os::DirectoryChange> changes) {
@@ -65,12 +83,14 @@ void FolderWatch::OnChanges(std::span<const os::DirectoryChange> changes) {
     started |= change.kind == Kind::kOverflow;
     ended |= change.kind == Kind::kEnded;
   }
-  if (ended) {
+  kubelet_socket_ = FindKubeletSocket();
+  if (kubelet_socket_ && kubelet_socket_ == std::exchange(reported_, std::nullopt)) started = false;
+  // What came just before the pause is seen by the look after it, the end of the folder too.
+  if (ended && !paused_) {
     log::Warning("folder polled", {{"reason", "folder_gone"}, {"folder", folder_}});
     watcher_.reset();
     SchedulePoll();
   }
-  kubelet_socket_time_ = TimeOf(folder_ + "/" + kKubeletSocket);
   changed_(started);
 }
 

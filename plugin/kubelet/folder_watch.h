@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,6 +18,8 @@ namespace dp::kubelet {
 //
 // By inotify; where that is refused (a host has a limited number of instances) or the folder itself
 // goes away, by looking every few seconds until inotify works. Loop thread.
+//
+// Can be paused: a kubelet that is connected has not restarted.
 class FolderWatch {
  public:
   // The name of the kubelet's own socket in the folder.
@@ -34,13 +36,27 @@ class FolderWatch {
   FolderWatch& operator=(const FolderWatch&) = delete;
   ~FolderWatch();
 
+  // Looks at nothing until Resume(), which reports what has changed meanwhile. Both are harmless if
+  // called twice. A daemon that ends while paused ends at once (os::InotifyWatcher).
+  void Pause();
+  void Resume();
+
   // Whether a change is only seen at the next poll.
   [[nodiscard]] bool polling() const { return poll_.has_value(); }
 
  private:
+  // Tells the socket of a kubelet from that of the next one, which may have the same inode.
+  struct SocketId {
+    std::uint64_t inode = 0;
+    std::int64_t seconds = 0;
+    std::int64_t nanoseconds = 0;
+    friend bool operator==(const SocketId&, const SocketId&) = default;
+  };
+
+  [[nodiscard]] std::optional<SocketId> FindKubeletSocket() const;
   void Watch();
   void SchedulePoll();
-  void Poll();
+  void Look();
   void OnChanges(std::span<const os::DirectoryChange> changes);
 
   os::EventLoop& loop_;
@@ -48,8 +64,10 @@ class FolderWatch {
   const Changed changed_;
   std::unique_ptr<os::InotifyWatcher> watcher_;
   std::optional<os::EventLoop::TimerId> poll_;
-  // When the socket was made; empty: there is none. Compared while polling.
-  std::optional<std::filesystem::file_time_type> kubelet_socket_time_;
+  bool paused_ = false;
+  std::optional<SocketId> kubelet_socket_;  // when last seen; empty: there was none
+  // What Look() has reported and the watch may report again, since it began before.
+  std::optional<SocketId> reported_;
 };
 
 }  // namespace dp::kubelet

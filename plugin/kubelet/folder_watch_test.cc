@@ -35,6 +35,13 @@ class Observer {
   bool WaitForStart() { return starts_.try_acquire_for(std::chrono::seconds(10)); }
   bool WaitForOther() { return others_.try_acquire_for(std::chrono::seconds(10)); }
   bool SawStart() { return starts_.try_acquire(); }
+  bool SawOther() { return others_.try_acquire(); }
+  void Pause() {
+    thread_.Do([this] { watch_->Pause(); });
+  }
+  void Resume() {
+    thread_.Do([this] { watch_->Resume(); });
+  }
   bool polling() {
     bool polling = false;
     thread_.Do([&] { polling = watch_->polling(); });
@@ -75,6 +82,44 @@ TEST(FolderWatchTest, PollsAFolderThatCannotBeWatchedUntilItCan) {
   fs::remove(folder + "/kubelet.sock");
   Touch(folder + "/kubelet.sock");
   EXPECT_TRUE(observer.WaitForStart()) << "waited 10 s for the watch to see it again";
+}
+
+TEST(FolderWatchTest, ReportsAfterAPauseWhatHappenedInIt) {
+  const fakes::TemporaryFolder folder;
+  Touch(folder.path() + "/kubelet.sock");
+  Observer observer(folder.path());
+  observer.Pause();
+  Touch(folder.path() + "/other.sock");
+  EXPECT_FALSE(observer.SawOther());
+  observer.Resume();
+  EXPECT_TRUE(observer.SawOther());
+  EXPECT_FALSE(observer.SawStart()) << "the socket is the old one";
+
+  observer.Pause();
+  // A hard link to another file: surely another socket, however coarse the clock of the folder is.
+  fs::remove(folder.path() + "/kubelet.sock");
+  fs::create_hard_link(folder.path() + "/other.sock", folder.path() + "/kubelet.sock");
+  EXPECT_FALSE(observer.SawStart());
+  observer.Resume();
+  EXPECT_TRUE(observer.SawStart());
+  EXPECT_FALSE(observer.SawStart()) << "one start was reported twice";
+
+  Touch(folder.path() + "/another.sock");
+  EXPECT_TRUE(observer.WaitForOther()) << "waited 10 s for a change after the pause";
+}
+
+TEST(FolderWatchTest, DoesNotPollWhilePaused) {
+  const fakes::TemporaryFolder scratch;
+  const std::string folder = scratch.path() + "/plugins";
+  Observer observer(folder);
+  EXPECT_TRUE(observer.polling());
+  observer.Pause();
+  EXPECT_FALSE(observer.polling());
+  fs::create_directory(folder);
+  Touch(folder + "/kubelet.sock");
+  observer.Resume();
+  EXPECT_TRUE(observer.SawStart());
+  EXPECT_FALSE(observer.polling());
 }
 
 TEST(FolderWatchTest, SurvivesTheFolder) {

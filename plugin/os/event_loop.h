@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -16,12 +17,16 @@
 #include "absl/status/statusor.h"
 #include "plugin/base/unique_fd.h"
 
+struct epoll_event;
+
 namespace dp::os {
 
-// One thread, one epoll(7) set: the thread that calls Run() owns all mutable state of the daemon.
-// Every other thread (gRPC's) reaches that state through Post() alone.
+// One epoll(7) set and one turn at a time: all mutable state of the daemon belongs to whoever runs
+// handlers of the loop. That is the thread that calls Run(); while it sleeps, a thread that calls
+// Do() may take its turn. Every other thread (gRPC's) reaches that state through Post() and Do()
+// alone.
 //
-// Handlers run on the loop thread, one at a time. A handler may add and remove descriptors and
+// Handlers run one at a time. A handler may add and remove descriptors and
 // timers, its own included: what is removed during a dispatch is not called any more and is freed
 // after it.
 //
@@ -49,9 +54,14 @@ class EventLoop {
   // Harmless if the timer has fired already.
   void Cancel(TimerId timer);
 
-  // From any thread: runs `task` on the loop thread, in the order of the calls. The only member,
-  // besides Stop(), that other threads may use.
+  // From any thread: runs `task` on the loop thread, in the order of the calls. Besides Do() and
+  // Stop() the only member that other threads may use.
   void Post(Handler task);
+
+  // From any thread but the loop's: as Post(), but if the loop sleeps and nothing is posted, `task`
+  // runs at once, on the calling thread. That saves its caller the time in which another thread
+  // wakes up. Hold no lock that a handler wants.
+  void Do(Handler task);
 
   // Runs until Stop(); call it once. Tasks posted before Stop() are run first; later ones are
   // destroyed with the loop, unrun.
@@ -69,7 +79,9 @@ class EventLoop {
   using TimerKey = std::pair<Clock::time_point, std::uint64_t>;
 
   EventLoop(base::UniqueFd epoll, base::UniqueFd wakeup, base::UniqueFd timer);
+  int Sleep(std::span<epoll_event> events);
   void Dispatch(std::uint64_t epoll_key);
+  bool HasPosted();
   void RunPosted();
   void RunDueTimers();
   void ArmTimer();
@@ -87,7 +99,11 @@ class EventLoop {
   bool dispatching_ = false;
   bool stopped_ = false;
 
-  std::mutex mutex_;
+  std::mutex turn_;  // held by whoever runs handlers, from Run() on
+  // Guarded by turn_: between Run() and its end, but for the turns of its thread.
+  bool asleep_ = false;
+
+  std::mutex mutex_;            // nests inside turn_
   std::deque<Handler> posted_;  // guarded by mutex_
 };
 

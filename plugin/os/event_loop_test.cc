@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -302,6 +303,84 @@ TEST_F(EventLoopTest, NothingPostedByManyThreadsIsLost) {
   }
   loop_.Run();
   EXPECT_EQ(count, kThreads * kTasks);
+}
+
+TEST_F(EventLoopTest, DoRunsOnTheCallerWhileTheLoopSleeps) {
+  std::thread caller([&] {
+    bool ran_here = false;
+    const auto deadline = EventLoop::Clock::now() + std::chrono::seconds(10);
+    // The loop may be busy, then the task is posted; it comes to rest in between.
+    while (!ran_here && EventLoop::Clock::now() < deadline) {
+      std::promise<std::thread::id> ran_on;
+      loop_.Do([&] { ran_on.set_value(std::this_thread::get_id()); });
+      ran_here = ran_on.get_future().get() == std::this_thread::get_id();
+    }
+    EXPECT_TRUE(ran_here) << "for 10 s the loop never slept";
+    loop_.Stop();
+  });
+  loop_.Run();
+  caller.join();
+}
+
+TEST_F(EventLoopTest, WhatIsDoneOnTheCallerMaySetTimersAndWatches) {
+  const Pipe pipe;
+  std::thread caller([&] {
+    for (int i = 0; i < 100; ++i) loop_.Do([] {});  // some of them find the loop asleep
+    loop_.Do([&] {
+      EXPECT_EQ(loop_.WatchReadable(pipe.reader.get(), [&] { loop_.Stop(); }), absl::OkStatus());
+      loop_.CallAfter(milliseconds(1), [&] { pipe.Fill(); });
+    });
+  });
+  loop_.Run();
+  caller.join();
+  loop_.Unwatch(pipe.reader.get());
+}
+
+TEST_F(EventLoopTest, TurnsOfManyThreadsNeverOverlap) {
+  constexpr int kThreads = 4;
+  constexpr int kTasks = 5000;
+  int inside = 0;
+  int overlaps = 0;
+  int count = 0;
+  const auto turn = [&] {
+    if (++inside != 1) ++overlaps;
+    --inside;
+  };
+  std::function<void()> tick = [&] {
+    turn();
+    loop_.CallAfter({}, tick);
+  };
+  loop_.CallAfter({}, tick);
+  std::vector<std::jthread> callers;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < kTasks; ++i) {
+        loop_.Do([&] {
+          turn();
+          if (++count == kThreads * kTasks) loop_.Stop();
+        });
+      }
+    });
+  }
+  loop_.Run();
+  EXPECT_EQ(count, kThreads * kTasks);
+  EXPECT_EQ(overlaps, 0);
+}
+
+TEST_F(EventLoopTest, DoComesAfterWhatItsCallerPosted) {
+  constexpr int kRounds = 2000;
+  std::vector<int> order;
+  std::thread caller([&] {
+    for (int i = 0; i < kRounds; i += 2) {
+      loop_.Post([&, i] { order.push_back(i); });
+      loop_.Do([&, i] { order.push_back(i + 1); });
+    }
+    loop_.Stop();
+  });
+  loop_.Run();
+  caller.join();
+  ASSERT_EQ(order.size(), std::size_t{kRounds});
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
 }
 
 TEST_F(EventLoopTest, TaskMayPost) {

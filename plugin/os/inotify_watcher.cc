@@ -67,12 +67,13 @@ absl::StatusOr<std::unique_ptr<InotifyWatcher>> InotifyWatcher::Create(EventLoop
                                                                        Handler handler) {
   base::UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify.valid()) return SetupError(errno, directory);
-  if (::inotify_add_watch(inotify.get(), directory.c_str(), kMask) < 0)
-    return SetupError(errno, directory);
+  std::unique_ptr<InotifyWatcher> watcher(new InotifyWatcher(loop, directory, std::move(inotify)));
+  RETURN_IF_ERROR(watcher->Resume());
 
   // The loop owns the handler, so that it may destroy the watcher and still return.
   RETURN_IF_ERROR(loop.WatchReadable(
-      inotify.get(), [fd = inotify.get(), directory, handler = std::move(handler)] {
+      watcher->inotify_.get(),
+      [fd = watcher->inotify_.get(), directory, handler = std::move(handler)] {
         // Room for at least one event with the longest name, aligned as the kernel lays them out.
         alignas(inotify_event) std::array<char, 4096> buffer;
         const ssize_t size = RetryOnEintr([&] { return ::read(fd, buffer.data(), buffer.size()); });
@@ -85,12 +86,25 @@ absl::StatusOr<std::unique_ptr<InotifyWatcher>> InotifyWatcher::Create(EventLoop
         const auto changes = ParseInotifyEvents({buffer.data(), static_cast<std::size_t>(size)});
         if (!changes.empty()) handler(changes);
       }));
-  return std::unique_ptr<InotifyWatcher>(new InotifyWatcher(loop, std::move(inotify)));
+  return watcher;
 }
 
-InotifyWatcher::InotifyWatcher(EventLoop& loop, base::UniqueFd inotify)
-    : loop_(loop), inotify_(std::move(inotify)) {}
+InotifyWatcher::InotifyWatcher(EventLoop& loop, std::string directory, base::UniqueFd inotify)
+    : loop_(loop), directory_(std::move(directory)), inotify_(std::move(inotify)) {}
 
 InotifyWatcher::~InotifyWatcher() { loop_.Unwatch(inotify_.get()); }
+
+void InotifyWatcher::Pause() {
+  // It fails if the directory is gone and took the watch along, which is as good.
+  if (watch_) ::inotify_rm_watch(inotify_.get(), *watch_);
+  watch_.reset();
+}
+
+absl::Status InotifyWatcher::Resume() {
+  const int watch = ::inotify_add_watch(inotify_.get(), directory_.c_str(), kMask);
+  if (watch < 0) return SetupError(errno, directory_);
+  watch_ = watch;
+  return absl::OkStatus();
+}
 
 }  // namespace dp::os

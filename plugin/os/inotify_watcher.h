@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,7 +37,7 @@ std::vector<DirectoryChange> ParseInotifyEvents(std::string_view bytes);
 // in it because a socket or file is replaced, not edited: a watch on the file would stay with the
 // old one.
 //
-// Lives on the loop thread; the loop must outlive it.
+// Belongs to the loop; the loop must outlive it.
 class InotifyWatcher {
  public:
   // Called with one or more changes; may destroy the watcher.
@@ -50,13 +51,22 @@ class InotifyWatcher {
                                                                 Handler handler);
   InotifyWatcher(const InotifyWatcher&) = delete;
   InotifyWatcher& operator=(const InotifyWatcher&) = delete;
+  // The kernel takes 8 to 16 ms to close a descriptor that watches something; one that is paused
+  // closes at once.
   ~InotifyWatcher();
 
+  // Reports nothing until Resume(), but for changes from before.
+  void Pause();
+  // Watches what has the path of the directory now. Errors as Create().
+  absl::Status Resume();
+
  private:
-  InotifyWatcher(EventLoop& loop, base::UniqueFd inotify);
+  InotifyWatcher(EventLoop& loop, std::string directory, base::UniqueFd inotify);
 
   EventLoop& loop_;
+  const std::string directory_;
   base::UniqueFd inotify_;
+  std::optional<int> watch_;  // empty: paused
 };
 
 }  // namespace dp::os

@@ -128,6 +128,31 @@ TEST_F(InotifyWatcherTest, HandlerMayDestroyTheWatcher) {
   EXPECT_THAT(changes_, ElementsAre(DirectoryChange{Kind::kCreated, "a"}));
 }
 
+TEST_F(InotifyWatcherTest, SeesNothingWhilePaused) {
+  auto created = InotifyWatcher::Create(loop_, directory_, [&](auto changes) {
+    changes_.assign(changes.begin(), changes.end());
+    loop_.Stop();
+  });
+  ASSERT_TRUE(created.ok()) << created.status();
+  (*created)->Pause();
+  (*created)->Pause();
+  std::ofstream(directory_ + "/a").flush();
+  ASSERT_EQ((*created)->Resume(), absl::OkStatus());
+  std::ofstream(directory_ + "/b").flush();
+  loop_.Run();
+  EXPECT_THAT(changes_, ElementsAre(DirectoryChange{Kind::kCreated, "b"}));
+}
+
+TEST_F(InotifyWatcherTest, ResumeSaysThatTheDirectoryIsGone) {
+  const std::string gone = directory_ + "/gone";
+  std::filesystem::create_directory(gone);
+  auto created = InotifyWatcher::Create(loop_, gone, [](auto) {});
+  ASSERT_TRUE(created.ok()) << created.status();
+  (*created)->Pause();
+  std::filesystem::remove(gone);
+  EXPECT_EQ((*created)->Resume().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(InotifyWatcherTest, MissingDirectoryAndPlainFileAreNamed) {
   const auto missing = InotifyWatcher::Create(loop_, directory_ + "/no", [](auto) {});
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);

@@ -20,7 +20,7 @@ namespace dp::os {
 // zero).
 inline constexpr std::size_t kMaxSocketPath = 107;
 
-// A listening SOCK_STREAM Unix socket at a path. Lives on the loop thread; the loop must outlive
+// A listening SOCK_STREAM Unix socket at a path. Belongs to the loop; the loop must outlive
 // it.
 class UnixListener {
  public:

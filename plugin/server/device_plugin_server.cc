@@ -17,7 +17,7 @@
 #include "plugin/server/messages.h"
 
 // gRPC's callback API calls the methods of the service on threads of its own, and none may block.
-// So a method makes a reactor, posts the rest to the loop and returns; the loop answers through the
+// So a method makes a reactor, gives the rest to the loop and returns; the answer goes through the
 // reactor. No thread waits for a call, and no state is shared.
 //
 // The server has no port. The loop owns the listening socket and hands over what it accepts,
@@ -106,11 +106,11 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
   }
 
  private:
-  // Runs `call` on the loop thread with what finishes it. Request and response live until then.
+  // Runs `call` in a turn of the loop with what finishes it. Request and response live until then.
   template <typename Call>
   ServerUnaryReactor* OnLoop(CallbackServerContext* context, Call call, const char* method) {
     ServerUnaryReactor* reactor = context->DefaultReactor();
-    loop_.Post([this, reactor, method, call = std::move(call)] {
+    loop_.Do([this, reactor, method, call = std::move(call)] {
       call([this, reactor, method](const absl::Status& status) {
         if (!status.ok()) LogRefusal(method, status);
         reactor->Finish(ToGrpc(status));

@@ -25,7 +25,7 @@ class ListStream;
 // Loop thread, unless said otherwise. Calls arrive on gRPC's threads, which post them to the loop.
 class DevicePluginServer {
  public:
-  // What others may want to know; called on the loop thread.
+  // What others may want to know; called in turns of the loop.
   struct Events {
     std::function<void()> list_sent;
     // From no open ListAndWatch stream to one, or back. A kubelet that goes away ends its stream.

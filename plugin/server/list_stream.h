@@ -15,7 +15,7 @@ namespace dp::server {
 // on the loop thread. Destroys itself when gRPC has let go of it.
 class ListStream final : public grpc::ServerWriteReactor<v1beta1::ListAndWatchResponse> {
  public:
-  // How the stream asks for what it needs; all are called on the loop thread.
+  // How the stream asks for what it needs; all are called in turns of the loop.
   struct Source {
     std::function<void(ListStream&)> opened;  // the first thing that is called
     std::function<void(v1beta1::ListAndWatchResponse&)> fill;

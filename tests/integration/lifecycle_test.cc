@@ -84,10 +84,17 @@ TEST_F(LifecycleTest, SurvivesAKubeletThatRefusesAndLogsItsReason) {
 TEST_F(LifecycleTest, MakesItsSocketAgain) {
   StartAndList(2);
   const std::string socket = path("plugins") + "/" + kubelet_.Get(kResource).endpoint;
+  kubelet_.Stop();
   std::filesystem::remove(socket);
   ASSERT_TRUE(daemon_->WaitForLog("listening again")) << daemon_->log();
   EXPECT_TRUE(std::filesystem::is_socket(socket));
-  // The kubelet has its connection, and keeps it.
+  kubelet_.Start();
+  EXPECT_EQ(kubelet_.WaitForDevices(kResource, 2), absl::OkStatus()) << daemon_->log();
+}
+
+TEST_F(LifecycleTest, NeedsNoSocketWhileTheKubeletIsConnected) {
+  StartAndList(2);
+  std::filesystem::remove(path("plugins") + "/" + kubelet_.Get(kResource).endpoint);
   EXPECT_TRUE(kubelet_.Allocate(kResource, {"0000:01:00.0"}, nullptr).ok());
   kubelet_.Restart();
   EXPECT_EQ(kubelet_.WaitForDevices(kResource, 2), absl::OkStatus()) << daemon_->log();
