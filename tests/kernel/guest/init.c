@@ -70,6 +70,8 @@ int main(void)
 		bail_out("there are no tests for a machine called \"%s\"", machine);
 	check_topic("kernel log");
 	check_text(log_complaint(), "", "no warning, bug or lock report");
+	if (leaks_are_tracked())
+		check_text(leak_report(), "", "no memory leak");
 	check_summary();
 	machine_off();
 }

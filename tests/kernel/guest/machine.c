@@ -15,6 +15,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -28,7 +29,8 @@ void machine_on(void)
 {
 	static const struct {
 		const char *type, *target;
-	} mounts[] = { { "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" } };
+	} mounts[] = { { "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" },
+			{ "debugfs", "/sys/kernel/debug" } };
 
 	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
 		mkdir(mounts[i].target, 0755);
@@ -255,6 +257,28 @@ const char *log_complaint(void)
 	}
 	free(log);
 	return line;
+}
+
+#define KMEMLEAK "/sys/kernel/debug/kmemleak"
+
+bool leaks_are_tracked(void)
+{
+	return !access(KMEMLEAK, F_OK);
+}
+
+const char *leak_report(void)
+{
+	/* Documentation/dev-tools/kmemleak.rst: what is younger than 5 s is not reported */
+	const struct timespec minimum_age = { .tv_sec = 6 };
+	static char report[4096];
+
+	nanosleep(&minimum_age, NULL);
+	/* A pointer that moved while the first scan went on is found by the second one */
+	for (int scan = 0; scan < 2; scan++) {
+		if (file_write(KMEMLEAK, "scan", 4))
+			bail_out("%s does not scan", KMEMLEAK);
+	}
+	return file_read(report, sizeof(report), KMEMLEAK);
 }
 
 int in_child(int (*function)(void *argument), void *argument)

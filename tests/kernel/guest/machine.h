@@ -49,6 +49,11 @@ bool log_contains(const char *text);
 /* The first line in which the kernel complains about itself, "" if there is none. */
 const char *log_complaint(void);
 
+/* Whether the kernel looks for memory that nobody can free any more (kernel/build --debug). */
+bool leaks_are_tracked(void);
+/* Where such memory was allocated, "" if there is none. Takes some seconds. */
+const char *leak_report(void);
+
 /* Runs FUNCTION in a child, which may give up rights; passes its result on. */
 int in_child(int (*function)(void *argument), void *argument);
 
