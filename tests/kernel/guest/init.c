@@ -31,6 +31,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "two windows, iommufd", test_two_windows_iommufd },
 	{ "smmuv3", "page table of another window", test_page_table_of_another_window },
 	{ "smmuv3", "page table without devices", test_window_outlives_attachment },
+	{ "smmuv3", "stress", test_stress },
 	{ "identity", "identity default domain", test_identity_default_domain },
 	{ "reserved", "reserved region", test_reserved_region },
 	{ "reserved", "refused change of page tables", test_refused_change_keeps_regions },

@@ -30,6 +30,9 @@ void test_warned_about_host_bridge(void);
 /* Thousands of strings, each answered as an independent reading of the document says. */
 void test_hostile_strings(void);
 
+/* Writers, users and interrupts at once, for doorbell.stress= seconds. */
+void test_stress(void);
+
 /* How long a window lives, and for whom. */
 void test_kept_across_rebinding(void);
 void test_shared_by_group_members(void);
