@@ -16,6 +16,8 @@ struct test {
 };
 
 static const struct test tests[] = {
+	{ "smmuv3", "matrix", test_matrix },
+	{ "gicv2m", "matrix", test_matrix },
 	{ "smmuv3", "default untouched", test_default_untouched },
 	{ "smmuv3", "window moved", test_window_moved },
 	{ "smmuv3", "window above 4 GiB", test_window_above_4g },

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -164,9 +165,9 @@ static uint32_t le32(const uint8_t *bytes)
 	return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-uint64_t pci_msi_address(const char *bdf)
+/* The offset of a capability in the function's configuration space, which is read past VFIO. */
+static uint8_t read_capability(const char *bdf, uint8_t id, uint8_t config[256])
 {
-	uint8_t config[256] = {};
 	char path[PATH_MAX];
 	ssize_t got = -1;
 	int fd;
@@ -174,22 +175,54 @@ uint64_t pci_msi_address(const char *bdf)
 	snprintf(path, sizeof(path), DEVICES "/%s/config", bdf);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
-		got = pread(fd, config, sizeof(config), 0);
+		got = pread(fd, config, 256, 0);
 		close(fd);
 	}
-	if (got < (ssize_t)sizeof(config))
+	if (got < 256)
 		bail_out("the configuration space of %s cannot be read", bdf);
 
 	for (uint8_t cap = config[PCI_CAPABILITY_LIST]; cap && cap < 0xf0; cap = config[cap + 1]) {
-		uint64_t address = le32(config + cap + PCI_MSI_ADDRESS_LO);
-
-		if (config[cap] != PCI_CAP_ID_MSI)
-			continue;
-		if (config[cap + PCI_MSI_FLAGS] & PCI_MSI_FLAGS_64BIT)
-			address |= (uint64_t)le32(config + cap + PCI_MSI_ADDRESS_HI) << 32;
-		return address;
+		if (config[cap] == id)
+			return cap;
 	}
-	bail_out("%s has no MSI capability", bdf);
+	bail_out("%s has no capability %#x", bdf, id);
+}
+
+uint64_t pci_msi_address(const char *bdf)
+{
+	uint8_t config[256];
+	uint8_t cap = read_capability(bdf, PCI_CAP_ID_MSI, config);
+	uint64_t address = le32(config + cap + PCI_MSI_ADDRESS_LO);
+
+	if (config[cap + PCI_MSI_FLAGS] & PCI_MSI_FLAGS_64BIT)
+		address |= (uint64_t)le32(config + cap + PCI_MSI_ADDRESS_HI) << 32;
+	return address;
+}
+
+uint64_t pci_msix_address(const char *bdf)
+{
+	uint8_t config[256];
+	uint8_t cap = read_capability(bdf, PCI_CAP_ID_MSIX, config);
+	uint32_t table = le32(config + cap + PCI_MSIX_TABLE);
+	volatile const uint32_t *entry;
+	char path[PATH_MAX];
+	uint64_t address;
+	off_t offset = table & PCI_MSIX_TABLE_OFFSET;
+	off_t in_page = offset % 4096;
+	void *mapped;
+	int fd;
+
+	snprintf(path, sizeof(path), DEVICES "/%s/resource%u", bdf, table & PCI_MSIX_TABLE_BIR);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, offset - in_page);
+	if (mapped == MAP_FAILED)
+		bail_out("%s cannot be mapped: %s", path, strerror(errno));
+	close(fd);
+	entry = (volatile const uint32_t *)((char *)mapped + in_page);
+	address = entry[PCI_MSIX_ENTRY_LOWER_ADDR / 4];
+	address |= (uint64_t)entry[PCI_MSIX_ENTRY_UPPER_ADDR / 4] << 32;
+	munmap(mapped, 4096);
+	return address;
 }
 
 int knob_write_bytes(int group, const void *bytes, size_t length)

@@ -36,6 +36,8 @@ int pci_group(const char *bdf);
  * users a capability of its own making.
  */
 uint64_t pci_msi_address(const char *bdf);
+/* The address in the first entry of the function's MSI-X table, which must be enabled. */
+uint64_t pci_msix_address(const char *bdf);
 
 /* The attributes of an IOMMU group. */
 #define DEFAULT_WINDOW "0x8000000 0x100000"

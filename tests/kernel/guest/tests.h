@@ -12,8 +12,11 @@
 /* Two functions in one IOMMU group. */
 #define PAIR_FIRST "0000:00:05.0"
 #define PAIR_SECOND "0000:00:05.1"
-/* On the machine with many doorbells only. */
+/* On the machines of the matrix and the one with many doorbells. */
 #define NVME "0000:00:04.0"
+
+/* Every way, every kind of device, every place of the window. */
+void test_matrix(void);
 
 /* Nobody writes the attribute: everything is as on a kernel without it. */
 void test_default_untouched(void);

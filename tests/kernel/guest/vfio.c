@@ -176,6 +176,16 @@ int space_add(struct vfio_space *space, struct vfio_device *device, const char *
 	return result < 0 ? result : cdev_attach(device, space->ioas);
 }
 
+int space_add_sibling(struct vfio_space *space, struct vfio_device *device, const char *bdf, const struct vfio_device *sibling)
+{
+	if (space->way == CDEV)
+		return space_add(space, device, bdf);
+	/* A group file can be open only once. */
+	*device = (struct vfio_device){ .bdf = bdf, .group_fd = -1 };
+	device->fd = call(sibling->group_fd, VFIO_GROUP_GET_DEVICE_FD, (void *)bdf);
+	return device->fd;
+}
+
 void device_close(struct vfio_device *device)
 {
 	if (device->fd >= 0)
@@ -189,10 +199,15 @@ void device_close(struct vfio_device *device)
 
 int space_map(struct vfio_space *space, uint64_t iova)
 {
+	return space_map_page(space, iova, page);
+}
+
+int space_map_page(struct vfio_space *space, uint64_t iova, void *memory)
+{
 	struct vfio_iommu_type1_dma_map type1 = {
 		.argsz = sizeof(type1),
 		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)page,
+		.vaddr = (uintptr_t)memory,
 		.iova = iova,
 		.size = sizeof(page),
 	};
@@ -200,7 +215,7 @@ int space_map(struct vfio_space *space, uint64_t iova)
 		.size = sizeof(iommufd),
 		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
 		.ioas_id = space->ioas,
-		.user_va = (uintptr_t)page,
+		.user_va = (uintptr_t)memory,
 		.length = sizeof(page),
 		.iova = iova,
 	};
@@ -320,15 +335,25 @@ static int disable_vectors(struct vfio_device *device, uint32_t index)
 	return call(device->fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
-int msi_enable(struct vfio_device *device)
+static int enable_first_vector(struct vfio_device *device, uint32_t index)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	int result = enable_vectors(device, VFIO_PCI_MSI_IRQ_INDEX, 1, fd);
+	int result = enable_vectors(device, index, 1, fd);
 
 	if (!result)
 		return fd;
 	close(fd);
 	return result > 0 ? -ENOSPC : result;
+}
+
+int msi_enable(struct vfio_device *device)
+{
+	return enable_first_vector(device, VFIO_PCI_MSI_IRQ_INDEX);
+}
+
+int msix_enable_first(struct vfio_device *device)
+{
+	return enable_first_vector(device, VFIO_PCI_MSIX_IRQ_INDEX);
 }
 
 int msi_disable(struct vfio_device *device)
@@ -368,20 +393,36 @@ static int enable_memory_and_dma(struct vfio_device *device)
 	return 0;
 }
 
-bool edu_interrupt_arrives(struct vfio_device *device, int eventfd)
+void *device_registers(struct vfio_device *device, size_t *size)
 {
 	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
-	struct pollfd waiting = { .fd = eventfd, .events = POLLIN };
-	volatile uint32_t *registers;
-	uint64_t count;
+	void *registers;
 
 	if (enable_memory_and_dma(device) < 0 || call(device->fd, VFIO_DEVICE_GET_REGION_INFO, &bar) < 0)
-		return false;
+		return NULL;
 	registers = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED, device->fd, bar.offset);
-	if (registers == MAP_FAILED)
-		return false;
-	registers[EDU_RAISE_INTERRUPT / sizeof(*registers)] = 1;
-	munmap((void *)registers, bar.size);
+	*size = bar.size;
+	return registers == MAP_FAILED ? NULL : registers;
+}
+
+bool eventfd_fires(int eventfd)
+{
+	struct pollfd waiting = { .fd = eventfd, .events = POLLIN };
+	uint64_t count;
+
 	return poll(&waiting, 1, INTERRUPT_DEADLINE_MS) == 1 &&
 	       read(eventfd, &count, sizeof(count)) == sizeof(count) && count == 1;
+}
+
+bool edu_interrupt_arrives(struct vfio_device *device, int eventfd)
+{
+	volatile uint32_t *registers;
+	size_t size;
+
+	registers = device_registers(device, &size);
+	if (!registers)
+		return false;
+	registers[EDU_RAISE_INTERRUPT / sizeof(*registers)] = 1;
+	munmap((void *)registers, size);
+	return eventfd_fires(eventfd);
 }

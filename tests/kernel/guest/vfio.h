@@ -7,6 +7,7 @@
 #define TESTS_KERNEL_GUEST_VFIO_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -39,10 +40,14 @@ void space_close(struct vfio_space *space);
 
 /* Opens the function's group or device file and puts it into the space. */
 int space_add(struct vfio_space *space, struct vfio_device *device, const char *bdf);
+/* Another function of the group of SIBLING, which is in the space and closed later. */
+int space_add_sibling(struct vfio_space *space, struct vfio_device *device, const char *bdf, const struct vfio_device *sibling);
 void device_close(struct vfio_device *device);
 
 /* One page of memory at IOVA. */
 int space_map(struct vfio_space *space, uint64_t iova);
+/* The page at MEMORY, which the caller has aligned. */
+int space_map_page(struct vfio_space *space, uint64_t iova, void *memory);
 int space_unmap(struct vfio_space *space, uint64_t iova);
 
 /* The IOVA ranges a user may map, as "0-7ffffff 8100000-ffffffffffff". */
@@ -68,7 +73,13 @@ int msi_disable(struct vfio_device *device);
  * is VFIO's "only so many", and then none is enabled.
  */
 int msix_enable(struct vfio_device *device, uint32_t count);
+/* The first MSI-X vector, to an eventfd that is returned. */
+int msix_enable_first(struct vfio_device *device);
 int msix_disable(struct vfio_device *device);
+/* Lets the device answer and do DMA, and maps its BAR 0; NULL if that fails. */
+void *device_registers(struct vfio_device *device, size_t *size);
+/* Whether the eventfd is written once, before a deadline. */
+bool eventfd_fires(int eventfd);
 /*
  * Makes QEMU's "edu" device raise its interrupt, and waits for the eventfd. The
  * write goes through the IOMMU, so it arrives only if the doorbell is mapped at
