@@ -47,6 +47,19 @@ void test_page_table_of_another_window(void);
 void test_window_outlives_attachment(void);
 void test_refused_change_keeps_regions(void);
 
+/* VFIO_DEVICE_FEATURE_MSI_DOORBELL: the user of a device moves its window. */
+void test_feature_type1(void);
+void test_feature_iommufd(void);
+void test_feature_group_compat(void);
+void test_feature_refusals(void);
+void test_feature_of_administrator(void);
+void test_feature_two_functions(void);
+void test_feature_two_groups(void);
+void test_feature_later_group(void);
+void test_feature_hostile(void);
+void test_feature_reserved_region(void);
+void test_feature_without_window(void);
+
 /* Hosts with another IOMMU, or another use of it. */
 void test_identity_default_domain(void);
 void test_reserved_region(void);

@@ -49,18 +49,22 @@ static int open_file(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-int space_open(struct vfio_space *space, enum vfio_way way)
+int iommufd_ioas(struct vfio_space *space, uint32_t *ioas)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
-	int result;
+	int result = call(space->fd, IOMMU_IOAS_ALLOC, &alloc);
 
+	*ioas = alloc.out_ioas_id;
+	return result;
+}
+
+int space_open(struct vfio_space *space, enum vfio_way way)
+{
 	*space = (struct vfio_space){ .way = way };
 	space->fd = open_file(way == TYPE1 ? "/dev/vfio/vfio" : "/dev/iommu");
 	if (space->fd < 0 || way != CDEV)
 		return space->fd;
-	result = call(space->fd, IOMMU_IOAS_ALLOC, &alloc);
-	space->ioas = alloc.out_ioas_id;
-	return result;
+	return iommufd_ioas(space, &space->ioas);
 }
 
 void space_close(struct vfio_space *space)
@@ -183,6 +187,15 @@ int space_add_sibling(struct vfio_space *space, struct vfio_device *device, cons
 	/* A group file can be open only once. */
 	*device = (struct vfio_device){ .bdf = bdf, .group_fd = -1 };
 	device->fd = call(sibling->group_fd, VFIO_GROUP_GET_DEVICE_FD, (void *)bdf);
+	return device->fd;
+}
+
+int space_add_member(struct vfio_space *space, struct vfio_device *first, struct vfio_device *device, const char *bdf)
+{
+	if (space->way == CDEV)
+		return cdev_bind(space, device, bdf);
+	*device = (struct vfio_device){ .bdf = bdf, .group_fd = -1 };
+	device->fd = call(first->group_fd, VFIO_GROUP_GET_DEVICE_FD, (void *)bdf);
 	return device->fd;
 }
 
@@ -361,6 +374,20 @@ int msi_disable(struct vfio_device *device)
 	return disable_vectors(device, VFIO_PCI_MSI_IRQ_INDEX);
 }
 
+int intx_enable(struct vfio_device *device)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int result = enable_vectors(device, VFIO_PCI_INTX_IRQ_INDEX, 1, fd);
+
+	close(fd);
+	return result;
+}
+
+int intx_disable(struct vfio_device *device)
+{
+	return disable_vectors(device, VFIO_PCI_INTX_IRQ_INDEX);
+}
+
 int msix_enable(struct vfio_device *device, uint32_t count)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -425,4 +452,43 @@ bool edu_interrupt_arrives(struct vfio_device *device, int eventfd)
 	registers[EDU_RAISE_INTERRUPT / sizeof(*registers)] = 1;
 	munmap((void *)registers, size);
 	return eventfd_fires(eventfd);
+}
+
+int doorbell_call(struct vfio_device *device, uint32_t argsz, uint32_t flags,
+		  struct vfio_device_feature_msi_doorbell *doorbell)
+{
+	struct {
+		struct vfio_device_feature header;
+		struct vfio_device_feature_msi_doorbell doorbell;
+	} argument = {
+		.header = { .argsz = argsz, .flags = flags | VFIO_DEVICE_FEATURE_MSI_DOORBELL },
+		.doorbell = *doorbell,
+	};
+	int result = call(device->fd, VFIO_DEVICE_FEATURE, &argument);
+
+	*doorbell = argument.doorbell;
+	return result;
+}
+
+enum { DOORBELL_ARGSZ = sizeof(struct vfio_device_feature) + sizeof(struct vfio_device_feature_msi_doorbell) };
+
+int doorbell_probe(struct vfio_device *device, uint32_t operations)
+{
+	struct vfio_device_feature_msi_doorbell unused = {};
+
+	/* PROBE needs no data. */
+	return doorbell_call(device, sizeof(struct vfio_device_feature), operations | VFIO_DEVICE_FEATURE_PROBE, &unused);
+}
+
+int doorbell_get(struct vfio_device *device, struct vfio_device_feature_msi_doorbell *doorbell)
+{
+	memset(doorbell, 0xff, sizeof(*doorbell));
+	return doorbell_call(device, DOORBELL_ARGSZ, VFIO_DEVICE_FEATURE_GET, doorbell);
+}
+
+int doorbell_set(struct vfio_device *device, uint64_t iova, uint64_t size)
+{
+	struct vfio_device_feature_msi_doorbell doorbell = { .iova = iova, .size = size };
+
+	return doorbell_call(device, DOORBELL_ARGSZ, VFIO_DEVICE_FEATURE_SET, &doorbell);
 }

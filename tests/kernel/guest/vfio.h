@@ -42,6 +42,8 @@ void space_close(struct vfio_space *space);
 int space_add(struct vfio_space *space, struct vfio_device *device, const char *bdf);
 /* Another function of the group of SIBLING, which is in the space and closed later. */
 int space_add_sibling(struct vfio_space *space, struct vfio_device *device, const char *bdf, const struct vfio_device *sibling);
+/* Another function of the group that FIRST is in. CDEV: it is bound, not attached. */
+int space_add_member(struct vfio_space *space, struct vfio_device *first, struct vfio_device *device, const char *bdf);
 void device_close(struct vfio_device *device);
 
 /* One page of memory at IOVA. */
@@ -61,6 +63,8 @@ int cdev_detach(struct vfio_device *device);
 /* A page table of its own, as nested or dirty-tracking users make it. */
 int iommufd_page_table(struct vfio_space *space, struct vfio_device *device, uint32_t *pt_id);
 int iommufd_destroy(struct vfio_space *space, uint32_t id);
+/* Another IOAS in the same iommufd. */
+int iommufd_ioas(struct vfio_space *space, uint32_t *ioas);
 
 /* Opens a group file and puts it into a container, as far as VFIO lets us. */
 int group_open(int group);
@@ -68,6 +72,9 @@ int group_open(int group);
 /* One MSI vector, to an eventfd that is returned. */
 int msi_enable(struct vfio_device *device);
 int msi_disable(struct vfio_device *device);
+/* The line interrupt, to an eventfd that nobody reads. */
+int intx_enable(struct vfio_device *device);
+int intx_disable(struct vfio_device *device);
 /*
  * COUNT MSI-X vectors, all to one eventfd that nobody reads. A positive result
  * is VFIO's "only so many", and then none is enabled.
@@ -86,5 +93,17 @@ bool eventfd_fires(int eventfd);
  * the address the device was given.
  */
 bool edu_interrupt_arrives(struct vfio_device *device, int eventfd);
+
+/*
+ * VFIO_DEVICE_FEATURE_MSI_DOORBELL. OPERATIONS and FLAGS are VFIO_DEVICE_FEATURE_
+ * GET, SET and PROBE.
+ */
+struct vfio_device_feature_msi_doorbell;
+int doorbell_probe(struct vfio_device *device, uint32_t operations);
+int doorbell_get(struct vfio_device *device, struct vfio_device_feature_msi_doorbell *doorbell);
+int doorbell_set(struct vfio_device *device, uint64_t iova, uint64_t size);
+/* The same with every part of the argument in the caller's hands. */
+int doorbell_call(struct vfio_device *device, uint32_t argsz, uint32_t flags,
+		  struct vfio_device_feature_msi_doorbell *doorbell);
 
 #endif
