@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What the commands beside this file share: the base, the cache and messages.
-# Sourced, never run.
+# Sourced without arguments, never run: it takes "--base BASE" off the front of
+# the command's own. Without that the base is the one of kernel/BASE.
 # shellcheck shell=bash
 
 kernel_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=BASE
-source "$kernel_dir/BASE"
-patch_dir=$kernel_dir/patches/$BASE_SERIES
 cache_dir=${VFIO_DOORBELL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-doorbell}
+base_file=$kernel_dir/BASE
+# shellcheck source=BASE
+source "$base_file"
 
 # Results go to stdout, everything a person reads goes to stderr.
 say() { printf '%s %4ds  %s\n' "${0##*/}:" "$SECONDS" "$*" >&2; }
@@ -17,6 +18,20 @@ fail() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 1
 }
+
+# base_option: the arguments that make another command here use the same base.
+base_option=()
+if [[ ${1:-} == --base ]]; then
+  if [[ ${2:-} != "$BASE_SERIES" ]]; then
+    base_file=$kernel_dir/BASE-${2:-}
+    [[ -r $base_file ]] || fail "there is no base \"${2:-}\": $base_file does not exist"
+    # shellcheck source=BASE-7.2
+    source "$base_file"
+    base_option=(--base "$2")
+  fi
+  shift 2
+fi
+patch_dir=$kernel_dir/patches/$BASE_SERIES
 
 # Sets `patches` to the paths of the patches, in the order in which they apply.
 read_series() {
@@ -58,19 +73,43 @@ run_logged() {
   fail "failed: $* (the whole output is in $log)"
 }
 
-installed_version() { dpkg-query --show --showformat='${Version}' "$BASE_PACKAGE"; }
+# A base of another Debian release is not installed: kernel/fetch puts it into the cache.
+have_base() {
+  [[ -z ${BASE_SUITE:-} || -r $BASE_TARBALL ]] || "$kernel_dir/fetch" "${base_option[@]}"
+}
 
-# Whether the source of this machine is the one that kernel/BASE pins.
+installed_version() {
+  if [[ -n ${BASE_SUITE:-} ]]; then
+    cat "${BASE_TARBALL%/*}/version"
+  else
+    dpkg-query --show --showformat='${Version}' "$BASE_PACKAGE"
+  fi
+}
+
+# Whether the source of this machine is the one that the base's file pins.
 base_is_exact() { sha256sum --check --status <<<"$BASE_SHA256  $BASE_TARBALL"; }
 
 # unpack_base DIR: the base's files in DIR, which must not exist yet.
 unpack_base() {
   local dir=$1
   [[ ! -e $dir ]] || fail "$dir exists already"
+  have_base
   [[ -r $BASE_TARBALL ]] ||
     fail "$BASE_TARBALL is missing: install Debian's $BASE_PACKAGE $BASE_VERSION (scripts/install-deps)"
   # Debian replaces the package by its next point release, and then a fresh machine can have no other.
-  base_is_exact || say "note: this is $BASE_PACKAGE $(installed_version), not the $BASE_VERSION that kernel/BASE pins"
+  base_is_exact || say "note: this is $BASE_PACKAGE $(installed_version), not the $BASE_VERSION that kernel/${base_file##*/} pins"
   mkdir -p "$dir"
   tar -C "$dir" --strip-components=1 -xf "$BASE_TARBALL"
+}
+
+# keep_series_tree LOG: sets `tree` to a repository with the series applied. It is kept in the
+# cache, since most runs have changed something else. What kernel/apply says goes to LOG.
+keep_series_tree() {
+  local log=$1 unfinished
+  tree=$cache_dir/kernel/series-$BASE_SERIES-$(cat "$base_file" "${patches[@]}" | hash_of)
+  unfinished=$tree.unfinished
+  [[ ! -d $tree ]] || return 0
+  rm -rf "$cache_dir/kernel/series-$BASE_SERIES"-*
+  "$kernel_dir/apply" "${base_option[@]}" "$unfinished" 2>"$log" || return
+  mv "$unfinished" "$tree"
 }
