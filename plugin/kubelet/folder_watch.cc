@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin/kubelet/folder_watch.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "plugin/base/log.h"
@@ -19,12 +17,8 @@ FolderWatch::~FolderWatch() {
   if (poll_) loop_.Cancel(*poll_);
 }
 
-std::optional<FolderWatch::SocketId> FolderWatch::FindKubeletSocket() const {
-  struct stat status {};
-  if (::stat((folder_ + "/" + kKubeletSocket).c_str(), &status) != 0) return std::nullopt;
-  return SocketId{.inode = status.st_ino,
-                  .seconds = status.st_mtim.tv_sec,
-                  .nanoseconds = status.st_mtim.tv_nsec};
+std::optional<os::FileId> FolderWatch::FindKubeletSocket() const {
+  return os::FindFile(folder_ + "/" + kKubeletSocket);
 }
 
 void FolderWatch::Watch() {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "plugin/os/event_loop.h"
+#include "plugin/os/file.h"
 #include "plugin/os/inotify_watcher.h"
 
 namespace dp::kubelet {
@@ -45,15 +45,7 @@ class FolderWatch {
   [[nodiscard]] bool polling() const { return poll_.has_value(); }
 
  private:
-  // Tells the socket of a kubelet from that of the next one, which may have the same inode.
-  struct SocketId {
-    std::uint64_t inode = 0;
-    std::int64_t seconds = 0;
-    std::int64_t nanoseconds = 0;
-    friend bool operator==(const SocketId&, const SocketId&) = default;
-  };
-
-  [[nodiscard]] std::optional<SocketId> FindKubeletSocket() const;
+  [[nodiscard]] std::optional<os::FileId> FindKubeletSocket() const;
   void Watch();
   void SchedulePoll();
   void Look();
@@ -65,9 +57,9 @@ class FolderWatch {
   std::unique_ptr<os::InotifyWatcher> watcher_;
   std::optional<os::EventLoop::TimerId> poll_;
   bool paused_ = false;
-  std::optional<SocketId> kubelet_socket_;  // when last seen; empty: there was none
+  std::optional<os::FileId> kubelet_socket_;  // when last seen; empty: there was none
   // What Look() has reported and the watch may report again, since it began before.
-  std::optional<SocketId> reported_;
+  std::optional<os::FileId> reported_;
 };
 
 }  // namespace dp::kubelet

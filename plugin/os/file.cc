@@ -93,4 +93,11 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
   return SyncParent(path);
 }
 
+std::optional<FileId> FindFile(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) < 0) return std::nullopt;
+  return FileId{
+      .inode = info.st_ino, .changed_s = info.st_mtim.tv_sec, .changed_ns = info.st_mtim.tv_nsec};
+}
+
 }  // namespace dp::os

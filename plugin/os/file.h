@@ -4,6 +4,8 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,5 +23,16 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_by
 // cut. `mode` is taken as given, whatever the umask. The new content is first written beside it, to
 // `path` + ".new". By errno; names the path. The old file is then as it was.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
+
+// What tells a file from one that has replaced it, which may have the same inode.
+struct FileId {
+  std::uint64_t inode = 0;
+  std::int64_t changed_s = 0;  // last change of the content; for a socket, when it was made
+  std::int64_t changed_ns = 0;
+  friend bool operator==(const FileId&, const FileId&) = default;
+};
+
+// Of what is at `path`; empty if there is nothing that can be looked at.
+std::optional<FileId> FindFile(const std::string& path);
 
 }  // namespace dp::os

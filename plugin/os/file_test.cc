@@ -103,5 +103,16 @@ TEST_F(FileTest, ReadRefusesWhatIsNoFileWithoutWaitingForIt) {
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr(Path("missing")));
 }
 
+TEST_F(FileTest, TellsAFileFromItsReplacement) {
+  EXPECT_EQ(FindFile(Path("f")), std::nullopt);
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "1", 0600).ok());
+  const auto first = FindFile(Path("f"));
+  EXPECT_NE(first, std::nullopt);
+  EXPECT_EQ(FindFile(Path("f")), first);
+  // The first one is still there while the second one is made, so it has another inode.
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "2", 0600).ok());
+  EXPECT_NE(FindFile(Path("f")), first);
+}
+
 }  // namespace
 }  // namespace dp::os
