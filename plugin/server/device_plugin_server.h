@@ -22,7 +22,7 @@ class ListStream;
 // The kubelet's DevicePlugin service for one resource. It does not listen: connections are handed
 // to it, so that a new listening socket needs no new server.
 //
-// Loop thread, unless said otherwise. Calls arrive on gRPC's threads, which post them to the loop.
+// Loop thread, unless said otherwise. Calls arrive on gRPC's threads, which give them to the loop.
 class DevicePluginServer {
  public:
   // What others may want to know; called in turns of the loop.

@@ -72,7 +72,7 @@ static bool cell(enum vfio_way way, const struct kind *kind, const struct state 
 		bail_out("no IOVA space");
 	ok = space_add(&space, &devices[0], kind->functions[0]) >= 0;
 	if (ok && count == 2)
-		ok = space_add_sibling(&space, &devices[1], kind->functions[1], &devices[0]) >= 0;
+		ok = space_add_sibling(&space, &devices[0], &devices[1], kind->functions[1]) >= 0;
 	if (!ok)
 		printf("# a function is not attached\n");
 	for (int i = 0; ok && i < count; i++)

@@ -117,7 +117,7 @@ static int use_functions(const char *bdf, const char *sibling_bdf)
 		give_up("no IOVA space: %s", strerror(errno));
 	if (!take(&space, &device, bdf))
 		give_up("%s is in use", bdf);
-	result = space_add_sibling(&space, &sibling, sibling_bdf, &device);
+	result = space_add_sibling(&space, &device, &sibling, sibling_bdf);
 	if (result < 0)
 		give_up("%s by way of %s: %s", sibling_bdf, vfio_way_names[space.way], strerror(-result));
 	use_device(&device);

@@ -180,23 +180,21 @@ int space_add(struct vfio_space *space, struct vfio_device *device, const char *
 	return result < 0 ? result : cdev_attach(device, space->ioas);
 }
 
-int space_add_sibling(struct vfio_space *space, struct vfio_device *device, const char *bdf, const struct vfio_device *sibling)
-{
-	if (space->way == CDEV)
-		return space_add(space, device, bdf);
-	/* A group file can be open only once. */
-	*device = (struct vfio_device){ .bdf = bdf, .group_fd = -1 };
-	device->fd = call(sibling->group_fd, VFIO_GROUP_GET_DEVICE_FD, (void *)bdf);
-	return device->fd;
-}
-
 int space_add_member(struct vfio_space *space, struct vfio_device *first, struct vfio_device *device, const char *bdf)
 {
 	if (space->way == CDEV)
 		return cdev_bind(space, device, bdf);
+	/* A group file can be open only once. */
 	*device = (struct vfio_device){ .bdf = bdf, .group_fd = -1 };
 	device->fd = call(first->group_fd, VFIO_GROUP_GET_DEVICE_FD, (void *)bdf);
 	return device->fd;
+}
+
+int space_add_sibling(struct vfio_space *space, struct vfio_device *first, struct vfio_device *device, const char *bdf)
+{
+	int result = space_add_member(space, first, device, bdf);
+
+	return result < 0 || space->way != CDEV ? result : cdev_attach(device, space->ioas);
 }
 
 void device_close(struct vfio_device *device)

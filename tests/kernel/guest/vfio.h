@@ -40,10 +40,10 @@ void space_close(struct vfio_space *space);
 
 /* Opens the function's group or device file and puts it into the space. */
 int space_add(struct vfio_space *space, struct vfio_device *device, const char *bdf);
-/* Another function of the group of SIBLING, which is in the space and closed later. */
-int space_add_sibling(struct vfio_space *space, struct vfio_device *device, const char *bdf, const struct vfio_device *sibling);
-/* Another function of the group that FIRST is in. CDEV: it is bound, not attached. */
+/* Another function of the group of FIRST, which is in the space and closed later. CDEV: it is bound, not attached. */
 int space_add_member(struct vfio_space *space, struct vfio_device *first, struct vfio_device *device, const char *bdf);
+/* The same, and attached. */
+int space_add_sibling(struct vfio_space *space, struct vfio_device *first, struct vfio_device *device, const char *bdf);
 void device_close(struct vfio_device *device);
 
 /* One page of memory at IOVA. */
