@@ -33,6 +33,9 @@ if [[ ${1:-} == --base ]]; then
 fi
 patch_dir=$kernel_dir/patches/$BASE_SERIES
 
+# The configuration of the tests' kernel: what all bases know, and what only this one does.
+fragments=("$kernel_dir"/config/*.config "$kernel_dir/config/$BASE_SERIES"/*.config)
+
 # Sets `patches` to the paths of the patches, in the order in which they apply.
 read_series() {
   local name names

@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -250,6 +251,16 @@ const char *reserved_regions(int group)
 	static char text[4096];
 
 	return file_read(text, sizeof(text), GROUPS "/%d/reserved_regions", group);
+}
+
+bool kernel_is_since(unsigned int major, unsigned int minor)
+{
+	unsigned int running_major = 0, running_minor = 0;
+	struct utsname names;
+
+	uname(&names);
+	sscanf(names.release, "%u.%u", &running_major, &running_minor);
+	return running_major != major ? running_major > major : running_minor >= minor;
 }
 
 static char *kernel_log(void)

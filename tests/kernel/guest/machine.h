@@ -46,6 +46,8 @@ int knob_write_bytes(int group, const void *bytes, size_t length);
 const char *knob_read(int group);
 const char *reserved_regions(int group);
 
+/* Whether the kernel is MAJOR.MINOR or newer. */
+bool kernel_is_since(unsigned int major, unsigned int minor);
 /* Whether the kernel has said TEXT since the machine was started. */
 bool log_contains(const char *text);
 /* The first line in which the kernel complains about itself, "" if there is none. */
