@@ -5,21 +5,22 @@
 # the machine's stay as they are. Sourced after common.bash.
 # shellcheck shell=bash
 
-# own_apt DIR SUITE ARCHITECTURE: sets up the APT in DIR, reads the lists, and exports
-# APT_CONFIG, so that every apt-get and apt-cache after it is this one. An empty SUITE
-# stands for the machine's own suites, an empty ARCHITECTURE for the machine's own.
+# own_apt DIR SUITE ARCHITECTURE [TYPE]: sets up the APT in DIR, reads the lists, and
+# exports APT_CONFIG, so that every apt-get and apt-cache after it is this one. An empty
+# SUITE stands for the machine's own suites, an empty ARCHITECTURE for the machine's own.
+# TYPE is deb, for packages that are built, or deb-src.
 own_apt() {
   # shellcheck disable=SC2016 # APT expands these
-  local dir=$1 suite=$2 architecture=$3 filter='Origin: Debian' entry='deb $(SITE) $(RELEASE) $(COMPONENT)'
+  local dir=$1 suite=$2 architecture=$3 type=${4:-deb} filter='Origin: Debian' entry='$(SITE) $(RELEASE) $(COMPONENT)'
   # Of what the machine trusts already, only the suite is another. Security updates have a site of
   # their own, with a label of its own, and not every suite.
   if [[ -n $suite ]]; then
     filter='Label: Debian'
-    entry="deb \$(SITE) $suite main"
+    entry="\$(SITE) $suite main"
   fi
   mkdir -p "$dir/apt/lists/partial" "$dir/apt/archives/partial" "$dir/apt/none"
   touch "$dir/apt/status"
-  apt-get indextargets --format "$entry" 'Created-By: Packages' "$filter" | sort --unique >"$dir/apt/sources.list"
+  apt-get indextargets --format "$type $entry" 'Created-By: Packages' "$filter" | sort --unique >"$dir/apt/sources.list"
   [[ -s $dir/apt/sources.list ]] || fail "this machine's APT knows no Debian packages: run apt-get update"
   {
     # The machine's way to the mirrors (proxies) is kept; its hooks are not.
