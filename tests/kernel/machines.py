@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import pathlib
+import struct
 import subprocess
 import time
 
@@ -12,9 +13,14 @@ KERNEL_BUILD = HERE.parent.parent / "kernel" / "build"
 
 # An idle machine needs 5 seconds for the longest, and 3 minutes on a kernel that checks its locks.
 BOOT_DEADLINE_S = 600
+# Generated strings and structs that the slowest kernel tries in a second, at least.
+HOSTILE_PER_S = 50
 
-QEMU = ["qemu-system-aarch64", "-cpu", "cortex-a57", "-accel", "tcg,thread=multi,tb-size=128", "-smp", "2", "-m", "512",
-        "-nographic", "-nodefaults", "-no-reboot", "-net", "none", "-serial", "stdio"]
+QEMU = ["qemu-system-aarch64", "-cpu", "cortex-a57", "-m", "512", "-nographic", "-nodefaults", "-no-reboot", "-net", "none",
+        "-serial", "stdio"]
+TWO_PROCESSORS = ("-accel", "tcg,thread=multi,tb-size=128", "-smp", "2")
+# Its time is the count of its instructions, so that each boot is like the last, and its processor can count them.
+COUNTED_PROCESSOR = ("-accel", "tcg,thread=single,tb-size=128", "-smp", "1", "-icount", "shift=0,sleep=off")
 
 
 def devices(kind):
@@ -24,11 +30,13 @@ def devices(kind):
 
 @dataclasses.dataclass
 class Machine:
-    """One boot: QEMU's arguments, the kernel's, and what is appended to the device tree that QEMU makes."""
+    """One boot: QEMU's arguments, the kernel's, what is appended to QEMU's device tree, and what lies in memory: (address, bytes)."""
 
     qemu: list
     options: str = ""
     device_tree: str = ""
+    memory: tuple = ()
+    processors: tuple = TWO_PROCESSORS
 
 
 SMMUV3 = ["-M", "virt,gic-version=3,iommu=smmuv3", *devices("edu")]
@@ -90,6 +98,39 @@ def one_vector_frames(count):
 """
 
 
+# In QEMU only bridges can do no more than 32-bit MSI, and VFIO does not take bridges. So there is a second host bridge, whose
+# configuration space is memory that the kernel does not know of: what lies there is the device, and what the kernel writes stays. VFIO,
+# the IOMMU and the interrupt controller see a function like any other, and it can have vectors; it only never raises one.
+NARROW_CONFIG = 0x5ff00000
+NARROW_BRIDGE = f"""
+/ {{
+    pcie@{NARROW_CONFIG:x} {{
+        compatible = "pci-host-ecam-generic";
+        device_type = "pci";
+        #address-cells = <3>;
+        #size-cells = <2>;
+        linux,pci-domain = <1>;
+        bus-range = <0 0>;
+        reg = <0 {NARROW_CONFIG:#x} 0 0x100000>;
+        ranges = <0x2000000 0 0xf000000 0 0xf000000 0 0x100000>;
+        iommu-map = <0 &{{/smmuv3@9050000}} 0x800 0x100>;
+        msi-map = <0 &{{/intc@8000000/its@8080000}} 0x800 0x100>;
+        dma-coherent;
+    }};
+}};
+"""
+
+
+def narrow_device():
+    """The configuration space of a bus with one function (PCI Local Bus Specification 3.0, 6.1 and 6.8.1)."""
+    function = bytearray(4096)
+    capability = 0x40
+    struct.pack_into("<HHHHI", function, 0, 0x1234, 0x5678, 0, 0x10, 0xff000000)  # vendor, device, -, has capabilities, class "other"
+    function[0x34] = capability
+    struct.pack_into("<BBH", function, capability, 5, 0, 2 << 1)  # MSI, the last one, 4 vectors and 32 bits
+    return bytes(function).ljust(1 << 20, b"\xff")
+
+
 # By the name that the tests know it by (guest/init.c).
 MACHINES = {
     "smmuv3": Machine([*SMMUV3, *NVME], WITHOUT_NVME_DRIVER),
@@ -104,6 +145,9 @@ MACHINES = {
         f"{WITHOUT_ISOLATION} {WITHOUT_NVME_DRIVER}", one_vector_frames(300)),
 }
 
+# Not for tests: what tests/kernel/cost measures on.
+COST = Machine([*SMMUV3, *NVME], WITHOUT_NVME_DRIVER, processors=COUNTED_PROCESSOR)
+
 
 class CannotRun(Exception):
     """The tests could not be started; the text says what is missing."""
@@ -111,6 +155,8 @@ class CannotRun(Exception):
 
 def build_initrd(kernel, directory):
     """Compiles guest/ against the kernel's own headers; returns the path of an initial RAM disk with nothing but that program."""
+    if not (kernel / "Image").exists():
+        raise CannotRun(f"{kernel}/Image does not exist")
     headers = kernel / "include"
     # What the series adds is known even where the kernel is one without it.
     series_headers = HERE.parent.parent / "kernel" / "uapi"
@@ -143,27 +189,44 @@ def tool(*command, stdin=None):
 def build_device_tree(machine, directory):
     """QEMU's own device tree for the machine with ours behind it."""
     dumped, built = directory / "qemu.dtb", directory / "machine.dtb"
-    tool(*QEMU, *machine.qemu, "-machine", f"dumpdtb={dumped}")
+    tool(*QEMU, *machine.processors, *machine.qemu, "-machine", f"dumpdtb={dumped}")
     tool("dtc", "-q", "-I", "dts", "-O", "dtb", "-o", built,
          stdin=tool("dtc", "-q", "-I", "dtb", "-O", "dts", dumped) + machine.device_tree.encode())
     return built
 
 
-def boot(name, image, initrd, directory, stress, structs):
-    """Runs one machine to its end; returns its console's lines, and how long it took."""
-    machine = MACHINES[name]
-    command = ["unshare", "--net", *QEMU, *machine.qemu, "-kernel", image, "-initrd", initrd,
-               "-append", f"console=ttyAMA0 quiet panic=-1 doorbell.machine={name} doorbell.stress={stress} "
-                          f"doorbell.structs={structs} {machine.options}"]
+def deadline_s(options):
+    """How long a boot with these options may take."""
+    return BOOT_DEADLINE_S + options["stress"] + (options["structs"] + options["strings"]) // HOSTILE_PER_S
+
+
+def boot(name, kernel, initrd, directory, options):
+    """Runs one machine to its end; the tests get the options as doorbell.NAME. Returns the console's lines, and how long it took."""
+    machine = COST if name == "cost" else MACHINES[name]
+    words = " ".join(f"doorbell.{key}={value}" for key, value in {"machine": name, **options}.items())
+    command = ["unshare", "--net", *QEMU, *machine.processors, *machine.qemu, "-kernel", kernel / "Image", "-initrd", initrd,
+               "-append", f"console=ttyAMA0 quiet panic=-1 {words} {machine.options}"]
+    own = directory / name
+    own.mkdir()
     if machine.device_tree:
-        own = directory / name
-        own.mkdir()
         command += ["-dtb", build_device_tree(machine, own)]
+    for address, content in machine.memory:
+        (own / f"{address:x}").write_bytes(content)
+        command += ["-device", f"loader,file={own / f'{address:x}'},addr={address:#x},force-raw=on"]
     start = time.monotonic()
+    limit = deadline_s(options)
     try:
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                timeout=BOOT_DEADLINE_S + stress, check=False)
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit,
+                                check=False)
         output = result.stdout
     except subprocess.TimeoutExpired as error:
-        output = (error.stdout or b"") + f"\nBail out! no end after {BOOT_DEADLINE_S + stress} s\n".encode()
+        output = (error.stdout or b"") + f"\nBail out! no end after {limit} s\n".encode()
     return output.decode(errors="replace").replace("\r", "").splitlines(), time.monotonic() - start
+
+
+def find_kernel(*arguments):
+    """The directory of a kernel, as kernel/build with these arguments prints it."""
+    built = subprocess.run([KERNEL_BUILD, *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    if built.returncode:
+        raise CannotRun("kernel/build failed")
+    return pathlib.Path(built.stdout.strip())

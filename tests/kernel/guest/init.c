@@ -15,6 +15,7 @@ struct test {
 	void (*run)(void);
 };
 
+/* On a kernel with the series. */
 static const struct test tests[] = {
 	{ "smmuv3", "matrix", test_matrix },
 	{ "gicv2m", "matrix", test_matrix },
@@ -53,6 +54,21 @@ static const struct test tests[] = {
 	{ "hardware-msi", "feature", test_feature_without_window },
 };
 
+/* On one without it (doorbell.series=0). */
+static const struct test tests_without_series[] = {
+	{ "smmuv3", "matrix", test_matrix_without_series },
+	{ "gicv2m", "matrix", test_matrix_without_series },
+	{ "smmuv3", "default untouched", test_default_untouched },
+	{ "smmuv3", "page table without devices", test_window_forgotten },
+	{ "doorbells", "more doorbells than room", test_window_without_end },
+};
+
+static void bind(const char *bdf)
+{
+	if (pci_bind_vfio(bdf) || device_group(bdf) < 0)
+		bail_out("vfio-pci does not take %s", bdf);
+}
+
 static void bind_all(void)
 {
 	static const char *const functions[] = { EDU, OTHER_EDU, PAIR_FIRST, PAIR_SECOND };
@@ -60,27 +76,43 @@ static void bind_all(void)
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
 		if (!pci_present(functions[i]))
 			bail_out("the machine has no device %s", functions[i]);
-		if (pci_bind_vfio(functions[i]) || pci_group(functions[i]) < 0)
-			bail_out("vfio-pci does not take %s", functions[i]);
+		bind(functions[i]);
 	}
+	if (pci_present(NVME))
+		bind(NVME);
+	if (pci_present(NARROW))
+		bind(NARROW);
 }
+
+static int run_tests(const char *machine, const struct test *first, const struct test *end)
+{
+	int found = 0;
+
+	for (const struct test *test = first; test < end; test++) {
+		if (strcmp(test->machine, machine))
+			continue;
+		found++;
+		check_topic(test->topic);
+		test->run();
+	}
+	return found;
+}
+
+#define END(array) (array + sizeof(array) / sizeof(array[0]))
 
 int main(void)
 {
 	char machine[32];
-	int found = 0;
+	bool with_series;
 
 	machine_on();
+	with_series = strcmp(machine_option("doorbell.series"), "0");
 	snprintf(machine, sizeof(machine), "%s", machine_option("doorbell.machine"));
 	bind_all();
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		if (strcmp(tests[i].machine, machine))
-			continue;
-		found++;
-		check_topic(tests[i].topic);
-		tests[i].run();
-	}
-	if (!found)
+	tell_defaults();
+	if (!with_series)
+		run_tests(machine, tests_without_series, END(tests_without_series));
+	else if (!run_tests(machine, tests, END(tests)))
 		bail_out("there are no tests for a machine called \"%s\"", machine);
 	check_topic("kernel log");
 	check_text(log_complaint(), "", "no warning, bug or lock report");

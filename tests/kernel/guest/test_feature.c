@@ -100,7 +100,7 @@ void test_feature_type1(void)
 	check_errno(doorbell_set(&edu, 0, 0), -EADDRINUSE, "so it cannot go back");
 	check_text(in_force(&edu), OTHER_STATE, "nothing has changed");
 	check_ok(space_unmap(&space, window), "the memory is unmapped");
-	check_text(knob_read(pci_group(EDU)), DEFAULT_WINDOW, "the group's window has not moved");
+	check_text(knob_read(device_group(EDU)), DEFAULT_WINDOW, "the group's window has not moved");
 	check_errno(doorbell_set(&edu, 0, 0), 0, "then it goes back");
 	check_text(in_force(&edu), DEFAULT_STATE, "GET tells the driver's window again");
 	check_text(space_ranges(&space), DEFAULT_RANGES, "and so do the IOVA ranges");
@@ -302,7 +302,7 @@ void test_feature_refusals(void)
 
 void test_feature_of_administrator(void)
 {
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 	struct vfio_device edu;
 	struct vfio_space space;
 
@@ -393,7 +393,7 @@ void test_feature_two_functions(void)
 
 void test_feature_two_groups(void)
 {
-	int group = pci_group(OTHER_EDU);
+	int group = device_group(OTHER_EDU);
 	struct vfio_device edu, other;
 	struct vfio_space space;
 
@@ -436,7 +436,7 @@ void test_feature_later_group(void)
 {
 	struct vfio_device edu, other;
 	struct vfio_space space;
-	int group = pci_group(OTHER_EDU);
+	int group = device_group(OTHER_EDU);
 
 	open_with(&space, TYPE1, &edu, EDU);
 	check_errno(doorbell_set(&edu, other_window, mib), 0, "the window is moved");

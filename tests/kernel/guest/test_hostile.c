@@ -137,7 +137,7 @@ static size_t make_string(char *text, size_t size)
 void test_hostile_strings(void)
 {
 	uint64_t base, size;
-	int group = pci_group(EDU), refused = 0, accepted = 0, wrong = 0;
+	int group = device_group(EDU), refused = 0, accepted = 0, wrong = 0;
 	char text[200], in_force[64] = DEFAULT_WINDOW;
 
 	for (int i = 0; i < STRINGS; i++) {

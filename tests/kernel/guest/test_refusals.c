@@ -57,7 +57,7 @@ void test_refused_values(void)
 		{ "0x10000000009000000 0x100000", -ERANGE, "a base of more than 64 bits" },
 		{ "0x9000000 0x10000000000100000", -ERANGE, "a size of more than 64 bits" },
 	};
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
 	check_errno(knob_write(group, "0xb000000 0x100000"), 0, "a window to be kept is set");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -81,7 +81,7 @@ static int write_without_capability(void *capability)
 	data[number / 32].effective &= ~(1u << number % 32);
 	if (syscall(SYS_capset, &header, data))
 		return -errno;
-	return knob_write(pci_group(EDU), "0x9000000 0x100000");
+	return knob_write(device_group(EDU), "0x9000000 0x100000");
 }
 
 /* Root of a user namespace: the file mode lets it in, its capabilities are not ours. */
@@ -93,7 +93,7 @@ static int write_in_user_namespace(void *unused)
 	if (file_write("/proc/self/setgroups", "deny", 4) || file_write("/proc/self/uid_map", "0 0 1", 5) ||
 	    file_write("/proc/self/gid_map", "0 0 1", 5) || geteuid() != 0)
 		return -EIO;
-	return knob_write(pci_group(EDU), "0x9000000 0x100000");
+	return knob_write(device_group(EDU), "0x9000000 0x100000");
 }
 
 static int write_as_nobody(void *unused)
@@ -101,13 +101,13 @@ static int write_as_nobody(void *unused)
 	(void)unused;
 	if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
 		return -EIO;
-	return knob_write(pci_group(EDU), "0x9000000 0x100000");
+	return knob_write(device_group(EDU), "0x9000000 0x100000");
 }
 
 void test_refused_writers(void)
 {
 	int sys_admin = CAP_SYS_ADMIN, sys_rawio = CAP_SYS_RAWIO, harmless = CAP_SYS_TIME;
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
 	check_errno(in_child(write_without_capability, &sys_admin), -EACCES, "without CAP_SYS_ADMIN");
 	check_errno(in_child(write_without_capability, &sys_rawio), -EACCES, "without CAP_SYS_RAWIO");
@@ -122,7 +122,7 @@ void test_refused_writers(void)
 /* The group is owned now, and its window is WINDOW. */
 static void check_owned(const char *who, const char *window)
 {
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
 	check_errno(knob_write(group, "0xe000000 0x100000"), -EBUSY, "%s: another window", who);
 	check_errno(knob_write(group, window), 0, "%s: the window in force succeeds", who);
@@ -133,7 +133,7 @@ static void check_owned(const char *who, const char *window)
 
 void test_refused_while_owned(void)
 {
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 	struct vfio_device edu;
 
 	for (enum vfio_way way = 0; way < VFIO_WAYS; way++) {
@@ -170,7 +170,7 @@ void test_refused_while_owned(void)
 
 void test_refused_without_devices(void)
 {
-	int group = pci_group(OTHER_EDU);
+	int group = device_group(OTHER_EDU);
 	char path[128];
 	int fd, answer;
 
@@ -186,17 +186,17 @@ void test_refused_without_devices(void)
 
 	check_errno(pci_rescan(), 0, "the device is plugged again");
 	check_errno(pci_bind_vfio(OTHER_EDU), 0, "it is bound again");
-	check_text(knob_read(pci_group(OTHER_EDU)), DEFAULT_WINDOW, "its new group starts with the default");
+	check_text(knob_read(device_group(OTHER_EDU)), DEFAULT_WINDOW, "its new group starts with the default");
 }
 
 void test_warned_about_host_bridge(void)
 {
 	static const char both[] = "vfio-pci " EDU ": MSI window [0x20000000-0x200fffff] overlaps host bridge window "
 				   "[0x10000000-0x3efeffff]";
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
-	check(!log_contains("overlaps host bridge window"), "no warning so far");
+	check(!log_count("overlaps host bridge window"), "no warning so far");
 	check_errno(knob_write(group, "0x20000000 0x100000"), 0, "a window inside the bridge's is accepted");
-	check(log_contains(both), "one warning names both");
+	check(log_count(both), "one warning names both");
 	check_errno(knob_write(group, "default"), 0, "the default is restored");
 }
