@@ -42,16 +42,18 @@ static const struct test tests[] = {
 	{ "smmuv3", "feature, group of two functions", test_feature_two_functions },
 	{ "smmuv3", "feature, two groups", test_feature_two_groups },
 	{ "smmuv3", "feature, group that comes later", test_feature_later_group },
-	{ "smmuv3", "feature, hostile structs", test_feature_hostile },
+	{ "smmuv3", "hostile structs", test_hostile_structs },
 	{ "smmuv3", "stress", test_stress },
 	{ "identity", "identity default domain", test_identity_default_domain },
 	{ "reserved", "reserved region", test_reserved_region },
 	{ "reserved", "refused change of page tables", test_refused_change_keeps_regions },
 	{ "reserved", "feature, reserved region", test_feature_reserved_region },
+	{ "reserved", "hostile strings", test_hostile_strings_reserved },
 	{ "direct", "direct region", test_direct_region },
 	{ "doorbells", "more doorbells than room", test_more_doorbells_than_room },
 	{ "hardware-msi", "hardware MSI region", test_hardware_msi_region },
 	{ "hardware-msi", "feature", test_feature_without_window },
+	{ "hardware-msi", "hostile structs", test_hostile_structs_without_window },
 };
 
 /* On one without it (doorbell.series=0). */
