@@ -139,6 +139,8 @@ MACHINES = {
     "reserved": Machine(VIRTIO_IOMMU_WITHOUT_MSI, WITHOUT_ISOLATION),
     "direct": Machine(SMMUV3, device_tree=DIRECT_REGION),
     "hardware-msi": Machine(VIRTIO_IOMMU),
+    "no-iommu": Machine(["-M", "virt,gic-version=3", *devices("edu")], "vfio.enable_unsafe_noiommu_mode=1"),
+    "msi-32-bit": Machine(SMMUV3, "mem=511M", NARROW_BRIDGE, ((NARROW_CONFIG, narrow_device()),)),
     # The NVMe has the most vectors.
     "doorbells": Machine(
         ["-M", "virt,gic-version=2,iommu=smmuv3", *devices("edu"), "-device", "nvme,addr=4,serial=1,msix_qsize=300"],

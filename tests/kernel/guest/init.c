@@ -27,6 +27,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "refused while owned", test_refused_while_owned },
 	{ "smmuv3", "refused without devices", test_refused_without_devices },
 	{ "smmuv3", "host bridge window", test_warned_about_host_bridge },
+	{ "smmuv3", "refused quietly", test_refused_quietly },
 	{ "smmuv3", "hostile strings", test_hostile_strings },
 	{ "smmuv3", "rebinding", test_kept_across_rebinding },
 	{ "smmuv3", "group of two functions", test_shared_by_group_members },
@@ -43,6 +44,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "feature, two groups", test_feature_two_groups },
 	{ "smmuv3", "feature, group that comes later", test_feature_later_group },
 	{ "smmuv3", "hostile structs", test_hostile_structs },
+	{ "smmuv3", "no memory", test_no_memory },
 	{ "smmuv3", "stress", test_stress },
 	{ "identity", "identity default domain", test_identity_default_domain },
 	{ "reserved", "reserved region", test_reserved_region },
@@ -52,8 +54,10 @@ static const struct test tests[] = {
 	{ "direct", "direct region", test_direct_region },
 	{ "doorbells", "more doorbells than room", test_more_doorbells_than_room },
 	{ "hardware-msi", "hardware MSI region", test_hardware_msi_region },
-	{ "hardware-msi", "feature", test_feature_without_window },
 	{ "hardware-msi", "hostile structs", test_hostile_structs_without_window },
+	{ "smmuv3", "emulated device", test_emulated_device },
+	{ "no-iommu", "no IOMMU", test_no_iommu },
+	{ "msi-32-bit", "32-bit MSI", test_msi_of_32_bits },
 };
 
 /* On one without it (doorbell.series=0). */

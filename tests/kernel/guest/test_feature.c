@@ -499,20 +499,3 @@ void test_feature_reserved_region(void)
 	device_close(&edu);
 	space_close(&space);
 }
-
-void test_feature_without_window(void)
-{
-	for (enum vfio_way way = 0; way < VFIO_WAYS; way++) {
-		const char *name = vfio_way_names[way];
-		struct vfio_device edu;
-		struct vfio_space space;
-
-		check_ok(space_open(&space, way), "%s: a space opens", name);
-		check_ok(space_add(&space, &edu, EDU), "%s: the device is attached", name);
-		check_probe(&edu, -ENOTTY, -ENOTTY);
-		check_text(in_force(&edu), "<ENOTTY>", "%s: there is nothing to GET", name);
-		check_errno(doorbell_set(&edu, other_window, mib), -ENOTTY, "%s: and nothing to SET", name);
-		device_close(&edu);
-		space_close(&space);
-	}
-}

@@ -201,3 +201,47 @@ void test_warned_about_host_bridge(void)
 	check_errno(knob_write(group, "default"), 0, "the default is restored");
 	check(log_count("overlaps host bridge window") == 1, "neither is warned about");
 }
+
+#define DYNAMIC_DEBUG "/sys/kernel/debug/dynamic_debug/control"
+#define DEBUG_ON "file drivers/vfio/* +p; file drivers/iommu/* +p"
+#define DEBUG_OFF "file drivers/vfio/* -p; file drivers/iommu/* -p"
+
+/* What a user can have refused as often as it likes must not fill the kernel log. */
+void test_refused_quietly(void)
+{
+	static const char *const values[] = { "0xe000000 0x100000", "default", "0xe000000 0", "0x1000000000000 0x100000" };
+	static const int answers[] = { -EBUSY, -EBUSY, -EINVAL, -ERANGE };
+	enum { VALUES = sizeof(values) / sizeof(values[0]), ROUNDS = 1000 };
+	int group = device_group(EDU), refused = 0, feature_refused = 0, eventfd, lines;
+	struct vfio_device edu;
+	struct vfio_space space;
+
+	check_errno(knob_write(group, "0x9000000 0x100000"), 0, "the window is moved");
+	check_ok(space_open(&space, TYPE1), "a space opens");
+	check_ok(space_add(&space, &edu, EDU), "the device is attached");
+	eventfd = msi_enable(&edu);
+	check_ok(eventfd, "MSI is enabled");
+	lines = log_lines();
+	for (int i = 0; i < ROUNDS; i++) {
+		for (int j = 0; j < VALUES; j++)
+			refused += knob_write(group, values[j]) == answers[j];
+		feature_refused += doorbell_set(&edu, 0xe000000, 0x100000) == -EBUSY;
+	}
+	check(refused == VALUES * ROUNDS, "%d writes are refused", refused);
+	check(feature_refused == ROUNDS, "%d times the device feature is refused", feature_refused);
+	lines = log_lines() - lines;
+	check(!lines, "the kernel log has %d lines more", lines);
+
+	/* With debug messages on: a refused SET has one, and nothing else does. */
+	check_errno(file_write(DYNAMIC_DEBUG, DEBUG_ON, strlen(DEBUG_ON)), 0, "debug messages are on");
+	lines = log_lines();
+	knob_write(group, values[0]);
+	check(log_lines() == lines, "a refused write has none");
+	doorbell_set(&edu, 0xe000000, 0x100000);
+	check(log_lines() == lines + 1 && log_count("MSI doorbells not moved: -16"), "a refused SET has one");
+	check_errno(file_write(DYNAMIC_DEBUG, DEBUG_OFF, strlen(DEBUG_OFF)), 0, "debug messages are off");
+	close(eventfd);
+	device_close(&edu);
+	space_close(&space);
+	check_errno(knob_write(group, "default"), 0, "the default is restored");
+}

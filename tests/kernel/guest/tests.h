@@ -86,7 +86,6 @@ void test_feature_two_functions(void);
 void test_feature_two_groups(void);
 void test_feature_later_group(void);
 void test_feature_reserved_region(void);
-void test_feature_without_window(void);
 
 /* Not a test: prints how many instructions things take. */
 void measure_cost(void);
