@@ -58,6 +58,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "emulated device", test_emulated_device },
 	{ "no-iommu", "no IOMMU", test_no_iommu },
 	{ "msi-32-bit", "32-bit MSI", test_msi_of_32_bits },
+	{ "cost", "cost", measure_cost },
 };
 
 /* On one without it (doorbell.series=0). */
@@ -67,6 +68,7 @@ static const struct test tests_without_series[] = {
 	{ "smmuv3", "default untouched", test_default_untouched },
 	{ "smmuv3", "page table without devices", test_window_forgotten },
 	{ "doorbells", "more doorbells than room", test_window_without_end },
+	{ "cost", "cost", measure_cost },
 };
 
 static void bind(const char *bdf)
