@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-lab demo bench kernel clean
+.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-kernel-full test-lab demo bench kernel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -31,6 +31,9 @@ test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
 
 test-kernel: ## the kernel series in an emulated arm64 machine
 	@scripts/test series kernel
+
+test-kernel-full: ## the same beside a kernel without it, on one that checks its locks and memory, and what it costs: an hour
+	@scripts/test kernel-control kernel-debug kernel-cost
 
 test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
 	@scripts/test tools lab

@@ -15,6 +15,7 @@ struct test {
 	void (*run)(void);
 };
 
+/* On a kernel with the series. */
 static const struct test tests[] = {
 	{ "smmuv3", "matrix", test_matrix },
 	{ "gicv2m", "matrix", test_matrix },
@@ -26,6 +27,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "refused while owned", test_refused_while_owned },
 	{ "smmuv3", "refused without devices", test_refused_without_devices },
 	{ "smmuv3", "host bridge window", test_warned_about_host_bridge },
+	{ "smmuv3", "refused quietly", test_refused_quietly },
 	{ "smmuv3", "hostile strings", test_hostile_strings },
 	{ "smmuv3", "rebinding", test_kept_across_rebinding },
 	{ "smmuv3", "group of two functions", test_shared_by_group_members },
@@ -41,17 +43,39 @@ static const struct test tests[] = {
 	{ "smmuv3", "feature, group of two functions", test_feature_two_functions },
 	{ "smmuv3", "feature, two groups", test_feature_two_groups },
 	{ "smmuv3", "feature, group that comes later", test_feature_later_group },
-	{ "smmuv3", "feature, hostile structs", test_feature_hostile },
+	{ "smmuv3", "hostile structs", test_hostile_structs },
+	{ "smmuv3", "no memory", test_no_memory },
 	{ "smmuv3", "stress", test_stress },
 	{ "identity", "identity default domain", test_identity_default_domain },
 	{ "reserved", "reserved region", test_reserved_region },
 	{ "reserved", "refused change of page tables", test_refused_change_keeps_regions },
 	{ "reserved", "feature, reserved region", test_feature_reserved_region },
+	{ "reserved", "hostile strings", test_hostile_strings_reserved },
 	{ "direct", "direct region", test_direct_region },
 	{ "doorbells", "more doorbells than room", test_more_doorbells_than_room },
 	{ "hardware-msi", "hardware MSI region", test_hardware_msi_region },
-	{ "hardware-msi", "feature", test_feature_without_window },
+	{ "hardware-msi", "hostile structs", test_hostile_structs_without_window },
+	{ "smmuv3", "emulated device", test_emulated_device },
+	{ "no-iommu", "no IOMMU", test_no_iommu },
+	{ "msi-32-bit", "32-bit MSI", test_msi_of_32_bits },
+	{ "cost", "cost", measure_cost },
 };
+
+/* On one without it (doorbell.series=0). */
+static const struct test tests_without_series[] = {
+	{ "smmuv3", "matrix", test_matrix_without_series },
+	{ "gicv2m", "matrix", test_matrix_without_series },
+	{ "smmuv3", "default untouched", test_default_untouched },
+	{ "smmuv3", "page table without devices", test_window_forgotten },
+	{ "doorbells", "more doorbells than room", test_window_without_end },
+	{ "cost", "cost", measure_cost },
+};
+
+static void bind(const char *bdf)
+{
+	if (pci_bind_vfio(bdf) || device_group(bdf) < 0)
+		bail_out("vfio-pci does not take %s", bdf);
+}
 
 static void bind_all(void)
 {
@@ -60,27 +84,43 @@ static void bind_all(void)
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
 		if (!pci_present(functions[i]))
 			bail_out("the machine has no device %s", functions[i]);
-		if (pci_bind_vfio(functions[i]) || pci_group(functions[i]) < 0)
-			bail_out("vfio-pci does not take %s", functions[i]);
+		bind(functions[i]);
 	}
+	if (pci_present(NVME))
+		bind(NVME);
+	if (pci_present(NARROW))
+		bind(NARROW);
 }
+
+static int run_tests(const char *machine, const struct test *first, const struct test *end)
+{
+	int found = 0;
+
+	for (const struct test *test = first; test < end; test++) {
+		if (strcmp(test->machine, machine))
+			continue;
+		found++;
+		check_topic(test->topic);
+		test->run();
+	}
+	return found;
+}
+
+#define END(array) (array + sizeof(array) / sizeof(array[0]))
 
 int main(void)
 {
 	char machine[32];
-	int found = 0;
+	bool with_series;
 
 	machine_on();
+	with_series = strcmp(machine_option("doorbell.series"), "0");
 	snprintf(machine, sizeof(machine), "%s", machine_option("doorbell.machine"));
 	bind_all();
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		if (strcmp(tests[i].machine, machine))
-			continue;
-		found++;
-		check_topic(tests[i].topic);
-		tests[i].run();
-	}
-	if (!found)
+	tell_defaults();
+	if (!with_series)
+		run_tests(machine, tests_without_series, END(tests_without_series));
+	else if (!run_tests(machine, tests, END(tests)))
 		bail_out("there are no tests for a machine called \"%s\"", machine);
 	check_topic("kernel log");
 	check_text(log_complaint(), "", "no warning, bug or lock report");

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/pci_regs.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,12 +149,17 @@ bool pci_present(const char *bdf)
 	return !access(path, F_OK);
 }
 
-int pci_group(const char *bdf)
+void device_path(char *path, size_t size, const char *name, const char *file)
+{
+	snprintf(path, size, "/sys/bus/%s/devices/%s/%s", strchr(name, ':') ? "pci" : "mdev", name, file);
+}
+
+int device_group(const char *name)
 {
 	char path[PATH_MAX], target[PATH_MAX];
 	ssize_t length;
 
-	snprintf(path, sizeof(path), DEVICES "/%s/iommu_group", bdf);
+	device_path(path, sizeof(path), name, "iommu_group");
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length < 0)
 		return -errno;
@@ -189,6 +195,14 @@ static uint8_t read_capability(const char *bdf, uint8_t id, uint8_t config[256])
 	bail_out("%s has no capability %#x", bdf, id);
 }
 
+uint16_t pci_msi_flags(const char *bdf)
+{
+	uint8_t config[256];
+	uint8_t cap = read_capability(bdf, PCI_CAP_ID_MSI, config);
+
+	return config[cap + PCI_MSI_FLAGS] | config[cap + PCI_MSI_FLAGS + 1] << 8;
+}
+
 uint64_t pci_msi_address(const char *bdf)
 {
 	uint8_t config[256];
@@ -200,7 +214,7 @@ uint64_t pci_msi_address(const char *bdf)
 	return address;
 }
 
-uint64_t pci_msix_address(const char *bdf)
+uint64_t pci_msix_address(const char *bdf, unsigned int number)
 {
 	uint8_t config[256];
 	uint8_t cap = read_capability(bdf, PCI_CAP_ID_MSIX, config);
@@ -208,7 +222,7 @@ uint64_t pci_msix_address(const char *bdf)
 	volatile const uint32_t *entry;
 	char path[PATH_MAX];
 	uint64_t address;
-	off_t offset = table & PCI_MSIX_TABLE_OFFSET;
+	off_t offset = (table & PCI_MSIX_TABLE_OFFSET) + number * PCI_MSIX_ENTRY_SIZE;
 	off_t in_page = offset % 4096;
 	void *mapped;
 	int fd;
@@ -263,6 +277,17 @@ bool kernel_is_since(unsigned int major, unsigned int minor)
 	return running_major != major ? running_major > major : running_minor >= minor;
 }
 
+int msi_vectors(const char *bdf)
+{
+	static char interrupts[65536];
+	int count = 0;
+
+	file_read(interrupts, sizeof(interrupts), "/proc/interrupts");
+	for (char *line = strtok(interrupts, "\n"); line; line = strtok(NULL, "\n"))
+		count += strstr(line, "vfio-msi") && strstr(line, bdf);
+	return count;
+}
+
 static char *kernel_log(void)
 {
 	int size = klogctl(KLOG_SIZE, NULL, 0);
@@ -273,13 +298,20 @@ static char *kernel_log(void)
 	return log;
 }
 
-bool log_contains(const char *text)
+int log_count(const char *text)
 {
 	char *log = kernel_log();
-	bool found = strstr(log, text);
+	int count = 0;
 
+	for (const char *found = log; (found = strstr(found, text)); found += strlen(text))
+		count++;
 	free(log);
-	return found;
+	return count;
+}
+
+int log_lines(void)
+{
+	return log_count("\n");
 }
 
 const char *log_complaint(void)
@@ -323,6 +355,16 @@ const char *leak_report(void)
 			bail_out("%s does not scan", KMEMLEAK);
 	}
 	return file_read(report, sizeof(report), KMEMLEAK);
+}
+
+int enter_user_namespace(void)
+{
+	if (unshare(CLONE_NEWUSER))
+		return -errno;
+	if (file_write("/proc/self/setgroups", "deny", 4) || file_write("/proc/self/uid_map", "0 0 1", 5) ||
+	    file_write("/proc/self/gid_map", "0 0 1", 5) || geteuid() != 0)
+		return -EIO;
+	return 0;
 }
 
 int in_child(int (*function)(void *argument), void *argument)

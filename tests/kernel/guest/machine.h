@@ -29,15 +29,22 @@ int pci_unbind(const char *bdf);
 int pci_remove(const char *bdf);
 int pci_rescan(void);
 bool pci_present(const char *bdf);
-/* The number of its IOMMU group. */
-int pci_group(const char *bdf);
+/* The number of the IOMMU group of a PCI function or a mediated device. */
+int device_group(const char *name);
+/* A file of it in sysfs. */
+void device_path(char *path, size_t size, const char *name, const char *file);
+/* The flags of the function's MSI capability, read like its address. */
+uint16_t pci_msi_flags(const char *bdf);
 /*
  * The address in the function's MSI capability, read past VFIO, which shows its
  * users a capability of its own making.
  */
 uint64_t pci_msi_address(const char *bdf);
-/* The address in the first entry of the function's MSI-X table, which must be enabled. */
-uint64_t pci_msix_address(const char *bdf);
+/* The address in an entry, from 0 on, of the function's MSI-X table, which must be enabled. */
+uint64_t pci_msix_address(const char *bdf, unsigned int number);
+
+/* How many MSI and MSI-X vectors the kernel has for VFIO's user of the function. */
+int msi_vectors(const char *bdf);
 
 /* The attributes of an IOMMU group. */
 #define DEFAULT_WINDOW "0x8000000 0x100000"
@@ -48,8 +55,9 @@ const char *reserved_regions(int group);
 
 /* Whether the kernel is MAJOR.MINOR or newer. */
 bool kernel_is_since(unsigned int major, unsigned int minor);
-/* Whether the kernel has said TEXT since the machine was started. */
-bool log_contains(const char *text);
+/* How often the kernel has said TEXT, and how many lines in all, since the machine was started. */
+int log_count(const char *text);
+int log_lines(void);
 /* The first line in which the kernel complains about itself, "" if there is none. */
 const char *log_complaint(void);
 
@@ -57,6 +65,9 @@ const char *log_complaint(void);
 bool leaks_are_tracked(void);
 /* Where such memory was allocated, "" if there is none. Takes some seconds. */
 const char *leak_report(void);
+
+/* Makes this process root of a user namespace of its own, which keeps the user it was. */
+int enter_user_namespace(void);
 
 /* Runs FUNCTION in a child, which may give up rights; passes its result on. */
 int in_child(int (*function)(void *argument), void *argument);

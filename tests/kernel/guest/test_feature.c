@@ -100,7 +100,7 @@ void test_feature_type1(void)
 	check_errno(doorbell_set(&edu, 0, 0), -EADDRINUSE, "so it cannot go back");
 	check_text(in_force(&edu), OTHER_STATE, "nothing has changed");
 	check_ok(space_unmap(&space, window), "the memory is unmapped");
-	check_text(knob_read(pci_group(EDU)), DEFAULT_WINDOW, "the group's window has not moved");
+	check_text(knob_read(device_group(EDU)), DEFAULT_WINDOW, "the group's window has not moved");
 	check_errno(doorbell_set(&edu, 0, 0), 0, "then it goes back");
 	check_text(in_force(&edu), DEFAULT_STATE, "GET tells the driver's window again");
 	check_text(space_ranges(&space), DEFAULT_RANGES, "and so do the IOVA ranges");
@@ -302,7 +302,7 @@ void test_feature_refusals(void)
 
 void test_feature_of_administrator(void)
 {
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 	struct vfio_device edu;
 	struct vfio_space space;
 
@@ -393,7 +393,7 @@ void test_feature_two_functions(void)
 
 void test_feature_two_groups(void)
 {
-	int group = pci_group(OTHER_EDU);
+	int group = device_group(OTHER_EDU);
 	struct vfio_device edu, other;
 	struct vfio_space space;
 
@@ -436,7 +436,7 @@ void test_feature_later_group(void)
 {
 	struct vfio_device edu, other;
 	struct vfio_space space;
-	int group = pci_group(OTHER_EDU);
+	int group = device_group(OTHER_EDU);
 
 	open_with(&space, TYPE1, &edu, EDU);
 	check_errno(doorbell_set(&edu, other_window, mib), 0, "the window is moved");
@@ -459,177 +459,6 @@ void test_feature_later_group(void)
 	device_close(&other);
 	space_close(&space);
 	check_errno(knob_write(group, "default"), 0, "the default is restored");
-}
-
-/* An argument made up for the hostile test, and where the kernel stands. */
-struct trial {
-	uint32_t argsz, flags;
-	struct vfio_device_feature_msi_doorbell doorbell;
-};
-
-struct state {
-	const char *name;
-	struct vfio_space space;
-	struct vfio_device edu;
-	uint64_t iova, size;	/* in force */
-	uint64_t mapped;	/* one page, 0 if there is none */
-	bool locked;
-};
-
-static uint64_t random_state = 20260102;
-
-static uint32_t random_below(uint32_t limit)
-{
-	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-	return (random_state >> 33) % limit;
-}
-
-static uint64_t random_number(void)
-{
-	static const uint64_t edges[] = {
-		0, 1, 0xfff, 0x1000, 0x100000, 0x8000000, 0xc000000, 0xfffffff00000, 0x1000000000000,
-		0x7ffffffffff00000, 0x8000000000000000, 0xfffffffffff00000, 0xffffffffffffffff,
-	};
-
-	switch (random_below(8)) {
-	case 0:
-		return edges[random_below(sizeof(edges) / sizeof(edges[0]))];
-	case 1:
-		return (uint64_t)random_below(1u << 31) << random_below(34);
-	case 2:
-		/* Around the page that is mapped. */
-		return 0xb000000 + random_below(32) * mib;
-	default:
-		return (uint64_t)random_below(1 << 20) << random_below(10) << 20;
-	}
-}
-
-static uint64_t random_size(void)
-{
-	return random_below(3) ? (1 + random_below(64)) * mib : random_number();
-}
-
-static struct trial make_trial(void)
-{
-	static const uint32_t operations[] = { SET, SET, SET, SET, SET, SET, SET, GET, GET, GET | SET, 0, PROBE, PROBE | SET };
-	struct trial trial = {
-		.argsz = random_below(8) ? ARGSZ : random_below(2 * ARGSZ),
-		.flags = operations[random_below(sizeof(operations) / sizeof(operations[0]))],
-		.doorbell = { .iova = random_number(), .size = random_size() },
-	};
-
-	if (!random_below(16))
-		trial.flags |= 1u << (19 + random_below(13));
-	if (!random_below(16))
-		trial.doorbell.flags = 1u << random_below(32);
-	if (!random_below(16))
-		trial.doorbell.nr_pages = random_below(1u << 31);
-	if (!random_below(16))
-		trial.doorbell.iova = trial.doorbell.size = 0;
-	return trial;
-}
-
-/* Worked out from the header's text alone. */
-static int expected_answer(const struct state *state, const struct trial *trial)
-{
-	const struct vfio_device_feature_msi_doorbell *doorbell = &trial->doorbell;
-	uint64_t iova = doorbell->iova, size = doorbell->size;
-
-	if (trial->argsz < HEADER || trial->flags >> 19)
-		return -EINVAL;
-	if (trial->flags & PROBE)
-		return 0;
-	if ((trial->flags != GET && trial->flags != SET) || trial->argsz < ARGSZ)
-		return -EINVAL;
-	if (trial->flags == GET)
-		return 0;
-
-	if (doorbell->flags || doorbell->nr_pages || !iova != !size || iova % mib || size % mib ||
-	    (size && iova + (size - 1) < iova))
-		return -EINVAL;
-	if (state->locked)
-		return -EBUSY;
-	if (!size)
-		return 0;
-	if (iova + (size - 1) > aperture_last)
-		return -ERANGE;
-	if (state->mapped && iova <= state->mapped && state->mapped - iova < size)
-		return -EADDRINUSE;
-	return 0;
-}
-
-/* Returns whether the answer was right, and the window is what it must be. */
-static bool run_trial(struct state *state, const struct trial *trial, int *answer)
-{
-	struct vfio_device_feature_msi_doorbell doorbell = trial->doorbell;
-	char ranges[1024];
-
-	snprintf(ranges, sizeof(ranges), "%s", space_ranges(&state->space));
-	*answer = doorbell_call(&state->edu, trial->argsz, trial->flags, &doorbell);
-	if (*answer != expected_answer(state, trial))
-		return false;
-	if (trial->flags == SET && !*answer) {
-		state->iova = trial->doorbell.size ? trial->doorbell.iova : window;
-		state->size = trial->doorbell.size ?: mib;
-	} else if (strcmp(space_ranges(&state->space), ranges)) {
-		return false;
-	}
-	return !doorbell_get(&state->edu, &doorbell) && doorbell.iova == state->iova && doorbell.size == state->size;
-}
-
-static void run_trials(struct state *state, int count)
-{
-	int accepted = 0, refused = 0, wrong = 0;
-
-	for (int i = 0; i < count; i++) {
-		struct trial trial = make_trial();
-		int answer;
-
-		/* The first few are enough to find the mistake. */
-		if (!run_trial(state, &trial, &answer) && wrong++ < 5)
-			printf("# struct %d: argsz %u flags %#x: %#x %u %#llx %#llx answered %d, wanted %d; now %s\n", i,
-			       trial.argsz, trial.flags, trial.doorbell.flags, trial.doorbell.nr_pages,
-			       (unsigned long long)trial.doorbell.iova, (unsigned long long)trial.doorbell.size, answer,
-			       expected_answer(state, &trial), in_force(&state->edu));
-		if (answer)
-			refused++;
-		else
-			accepted++;
-	}
-	printf("# %s: %d structs accepted, %d refused\n", state->name, accepted, refused);
-	check(wrong == 0, "%s: %d generated structs are answered as documented, and refused ones change nothing", state->name, count);
-	check(accepted > count / 20 && refused > count / 20, "%s: there were enough good and bad ones", state->name);
-}
-
-void test_feature_hostile(void)
-{
-	int count = atoi(machine_option("doorbell.structs")) / 4;
-
-	for (int kind = 0; kind < 4; kind++) {
-		struct state state = { .name = (const char *const[]){ "type1", "type1 with MSI", "iommufd", "iommufd attached" }[kind],
-				       .iova = window, .size = mib, .locked = kind % 2 };
-		int eventfd = -1;
-
-		check_ok(space_open(&state.space, kind < 2 ? TYPE1 : CDEV), "%s: a space opens", state.name);
-		if (kind < 2)
-			check_ok(space_add(&state.space, &state.edu, EDU), "%s: the device is attached", state.name);
-		else
-			check_ok(cdev_bind(&state.space, &state.edu, EDU), "%s: the device is bound", state.name);
-		if (kind == 0) {
-			state.mapped = 0xc000000;
-			check_ok(space_map(&state.space, state.mapped), "%s: a page is mapped", state.name);
-		}
-		if (kind == 1)
-			eventfd = msi_enable(&state.edu);
-		if (kind == 3)
-			check_ok(cdev_attach(&state.edu, state.space.ioas), "%s: the device is attached", state.name);
-		run_trials(&state, count);
-		if (kind == 1)
-			check(edu_interrupt_arrives(&state.edu, eventfd), "%s: the interrupt still arrives", state.name);
-		close(eventfd);
-		device_close(&state.edu);
-		space_close(&state.space);
-	}
 }
 
 /* The IOMMU takes all 64 bits, and keeps 0xa000000 to 0xa1fffff for itself. */
@@ -669,21 +498,4 @@ void test_feature_reserved_region(void)
 	check_text(space_ranges(&space), at_the_end, "the IOVA ranges end before the window");
 	device_close(&edu);
 	space_close(&space);
-}
-
-void test_feature_without_window(void)
-{
-	for (enum vfio_way way = 0; way < VFIO_WAYS; way++) {
-		const char *name = vfio_way_names[way];
-		struct vfio_device edu;
-		struct vfio_space space;
-
-		check_ok(space_open(&space, way), "%s: a space opens", name);
-		check_ok(space_add(&space, &edu, EDU), "%s: the device is attached", name);
-		check_probe(&edu, -ENOTTY, -ENOTTY);
-		check_text(in_force(&edu), "<ENOTTY>", "%s: there is nothing to GET", name);
-		check_errno(doorbell_set(&edu, other_window, mib), -ENOTTY, "%s: and nothing to SET", name);
-		device_close(&edu);
-		space_close(&space);
-	}
 }

@@ -11,13 +11,13 @@
 
 void test_kept_across_rebinding(void)
 {
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
 	check_errno(knob_write(group, "0x9000000 0x100000"), 0, "the window is moved");
 	check_errno(pci_unbind(EDU), 0, "the driver is unbound");
 	check_text(knob_read(group), "0x9000000 0x100000", "the window stays without a driver");
 	check_errno(pci_bind_vfio(EDU), 0, "the driver is bound again");
-	check(pci_group(EDU) == group, "the device is in the group it was in");
+	check(device_group(EDU) == group, "the device is in the group it was in");
 	check_text(knob_read(group), "0x9000000 0x100000", "the window stays with it");
 	check_errno(knob_write(group, "default"), 0, "the default is restored");
 }
@@ -34,11 +34,11 @@ static void check_member(struct vfio_device *device, uint64_t address, const cha
 
 void test_shared_by_group_members(void)
 {
-	int group = pci_group(PAIR_FIRST);
+	int group = device_group(PAIR_FIRST);
 	struct vfio_device first, second;
 	struct vfio_space space;
 
-	check(group >= 0 && pci_group(PAIR_SECOND) == group, "two functions are in one group");
+	check(group >= 0 && device_group(PAIR_SECOND) == group, "two functions are in one group");
 	check_errno(knob_write(group, "0x9000000 0x100000"), 0, "the window is moved");
 
 	/* A member that comes later, as by hotplug, gets the group's window. */
@@ -46,7 +46,7 @@ void test_shared_by_group_members(void)
 	check_text(knob_read(group), "0x9000000 0x100000", "the window stays with the first");
 	check_errno(pci_rescan(), 0, "the second function is plugged again");
 	check_errno(pci_bind_vfio(PAIR_SECOND), 0, "it is bound again");
-	check(pci_group(PAIR_SECOND) == group, "it is in the group again");
+	check(device_group(PAIR_SECOND) == group, "it is in the group again");
 	check_text(reserved_regions(group), "0x0000000009000000 0x00000000090fffff msi", "there is one window for both");
 
 	check_ok(space_open(&space, CDEV), "a space opens");

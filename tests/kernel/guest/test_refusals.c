@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +56,7 @@ void test_refused_values(void)
 		{ "0x10000000009000000 0x100000", -ERANGE, "a base of more than 64 bits" },
 		{ "0x9000000 0x10000000000100000", -ERANGE, "a size of more than 64 bits" },
 	};
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
 	check_errno(knob_write(group, "0xb000000 0x100000"), 0, "a window to be kept is set");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -81,19 +80,14 @@ static int write_without_capability(void *capability)
 	data[number / 32].effective &= ~(1u << number % 32);
 	if (syscall(SYS_capset, &header, data))
 		return -errno;
-	return knob_write(pci_group(EDU), "0x9000000 0x100000");
+	return knob_write(device_group(EDU), "0x9000000 0x100000");
 }
 
 /* Root of a user namespace: the file mode lets it in, its capabilities are not ours. */
 static int write_in_user_namespace(void *unused)
 {
 	(void)unused;
-	if (unshare(CLONE_NEWUSER))
-		return -errno;
-	if (file_write("/proc/self/setgroups", "deny", 4) || file_write("/proc/self/uid_map", "0 0 1", 5) ||
-	    file_write("/proc/self/gid_map", "0 0 1", 5) || geteuid() != 0)
-		return -EIO;
-	return knob_write(pci_group(EDU), "0x9000000 0x100000");
+	return enter_user_namespace() ?: knob_write(device_group(EDU), "0x9000000 0x100000");
 }
 
 static int write_as_nobody(void *unused)
@@ -101,13 +95,13 @@ static int write_as_nobody(void *unused)
 	(void)unused;
 	if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
 		return -EIO;
-	return knob_write(pci_group(EDU), "0x9000000 0x100000");
+	return knob_write(device_group(EDU), "0x9000000 0x100000");
 }
 
 void test_refused_writers(void)
 {
 	int sys_admin = CAP_SYS_ADMIN, sys_rawio = CAP_SYS_RAWIO, harmless = CAP_SYS_TIME;
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
 	check_errno(in_child(write_without_capability, &sys_admin), -EACCES, "without CAP_SYS_ADMIN");
 	check_errno(in_child(write_without_capability, &sys_rawio), -EACCES, "without CAP_SYS_RAWIO");
@@ -122,7 +116,7 @@ void test_refused_writers(void)
 /* The group is owned now, and its window is WINDOW. */
 static void check_owned(const char *who, const char *window)
 {
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
 	check_errno(knob_write(group, "0xe000000 0x100000"), -EBUSY, "%s: another window", who);
 	check_errno(knob_write(group, window), 0, "%s: the window in force succeeds", who);
@@ -133,7 +127,7 @@ static void check_owned(const char *who, const char *window)
 
 void test_refused_while_owned(void)
 {
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 	struct vfio_device edu;
 
 	for (enum vfio_way way = 0; way < VFIO_WAYS; way++) {
@@ -170,7 +164,7 @@ void test_refused_while_owned(void)
 
 void test_refused_without_devices(void)
 {
-	int group = pci_group(OTHER_EDU);
+	int group = device_group(OTHER_EDU);
 	char path[128];
 	int fd, answer;
 
@@ -186,17 +180,68 @@ void test_refused_without_devices(void)
 
 	check_errno(pci_rescan(), 0, "the device is plugged again");
 	check_errno(pci_bind_vfio(OTHER_EDU), 0, "it is bound again");
-	check_text(knob_read(pci_group(OTHER_EDU)), DEFAULT_WINDOW, "its new group starts with the default");
+	check_text(knob_read(device_group(OTHER_EDU)), DEFAULT_WINDOW, "its new group starts with the default");
 }
 
 void test_warned_about_host_bridge(void)
 {
 	static const char both[] = "vfio-pci " EDU ": MSI window [0x20000000-0x200fffff] overlaps host bridge window "
 				   "[0x10000000-0x3efeffff]";
-	int group = pci_group(EDU);
+	int group = device_group(EDU);
 
-	check(!log_contains("overlaps host bridge window"), "no warning so far");
+	int lines, warnings;
+
+	check(!log_count("overlaps host bridge window"), "no warning so far");
+	lines = log_lines();
 	check_errno(knob_write(group, "0x20000000 0x100000"), 0, "a window inside the bridge's is accepted");
-	check(log_contains(both), "one warning names both");
+	warnings = log_count(both);
+	check(warnings == 1 && log_lines() == lines + 1, "one warning names both, and is all that the kernel says (%d)", warnings);
+	check_text(knob_read(group), "0x20000000 0x100000", "the window has moved");
+	check_errno(knob_write(group, "0x20000000 0x100000"), 0, "the window in force is accepted again");
+	check_errno(knob_write(group, "default"), 0, "the default is restored");
+	check(log_count("overlaps host bridge window") == 1, "neither is warned about");
+}
+
+#define DYNAMIC_DEBUG "/sys/kernel/debug/dynamic_debug/control"
+#define DEBUG_ON "file drivers/vfio/* +p; file drivers/iommu/* +p"
+#define DEBUG_OFF "file drivers/vfio/* -p; file drivers/iommu/* -p"
+
+/* What a user can have refused as often as it likes must not fill the kernel log. */
+void test_refused_quietly(void)
+{
+	static const char *const values[] = { "0xe000000 0x100000", "default", "0xe000000 0", "0x1000000000000 0x100000" };
+	static const int answers[] = { -EBUSY, -EBUSY, -EINVAL, -ERANGE };
+	enum { VALUES = sizeof(values) / sizeof(values[0]), ROUNDS = 1000 };
+	int group = device_group(EDU), refused = 0, feature_refused = 0, eventfd, lines;
+	struct vfio_device edu;
+	struct vfio_space space;
+
+	check_errno(knob_write(group, "0x9000000 0x100000"), 0, "the window is moved");
+	check_ok(space_open(&space, TYPE1), "a space opens");
+	check_ok(space_add(&space, &edu, EDU), "the device is attached");
+	eventfd = msi_enable(&edu);
+	check_ok(eventfd, "MSI is enabled");
+	lines = log_lines();
+	for (int i = 0; i < ROUNDS; i++) {
+		for (int j = 0; j < VALUES; j++)
+			refused += knob_write(group, values[j]) == answers[j];
+		feature_refused += doorbell_set(&edu, 0xe000000, 0x100000) == -EBUSY;
+	}
+	check(refused == VALUES * ROUNDS, "%d writes are refused", refused);
+	check(feature_refused == ROUNDS, "%d times the device feature is refused", feature_refused);
+	lines = log_lines() - lines;
+	check(!lines, "the kernel log has %d lines more", lines);
+
+	/* With debug messages on: a refused SET has one, and nothing else does. */
+	check_errno(file_write(DYNAMIC_DEBUG, DEBUG_ON, strlen(DEBUG_ON)), 0, "debug messages are on");
+	lines = log_lines();
+	knob_write(group, values[0]);
+	check(log_lines() == lines, "a refused write has none");
+	doorbell_set(&edu, 0xe000000, 0x100000);
+	check(log_lines() == lines + 1 && log_count("MSI doorbells not moved: -16"), "a refused SET has one");
+	check_errno(file_write(DYNAMIC_DEBUG, DEBUG_OFF, strlen(DEBUG_OFF)), 0, "debug messages are off");
+	close(eventfd);
+	device_close(&edu);
+	space_close(&space);
 	check_errno(knob_write(group, "default"), 0, "the default is restored");
 }

@@ -57,7 +57,7 @@ static int move_window(const char *bdf, const char *none)
 	int result;
 
 	(void)none;
-	result = knob_write(pci_group(bdf), values[turn++ % 3]);
+	result = knob_write(device_group(bdf), values[turn++ % 3]);
 
 	if (result && result != -EBUSY)
 		give_up("the window of %s: %s", bdf, strerror(-result));
@@ -67,7 +67,7 @@ static int move_window(const char *bdf, const char *none)
 /* The device's own interrupt arrives through its group's window. */
 static void use_device(struct vfio_device *device)
 {
-	unsigned long long base = strtoull(knob_read(pci_group(device->bdf)), NULL, 16);
+	unsigned long long base = strtoull(knob_read(device_group(device->bdf)), NULL, 16);
 	int eventfd = msi_enable(device);
 
 	if (eventfd < 0)
@@ -77,7 +77,7 @@ static void use_device(struct vfio_device *device)
 			(unsigned long long)pci_msi_address(device->bdf), base);
 	if (!edu_interrupt_arrives(device, eventfd))
 		give_up("no interrupt of %s under a window at %#llx", device->bdf, base);
-	if (strtoull(knob_read(pci_group(device->bdf)), NULL, 16) != base)
+	if (strtoull(knob_read(device_group(device->bdf)), NULL, 16) != base)
 		give_up("the window of %s moved under its user", device->bdf);
 	if (msi_disable(device))
 		give_up("MSI of %s is not disabled", device->bdf);
@@ -241,7 +241,7 @@ void test_stress(void)
 		check(WIFEXITED(status) && !WEXITSTATUS(status), "%s", workers[i].what);
 	}
 	munmap((void *)done, WORKERS * sizeof(*done));
-	check_errno(knob_write(pci_group(EDU), "default"), 0, "the default is restored");
-	check_errno(knob_write(pci_group(OTHER_EDU), "default"), 0, "the other default is restored");
-	check_errno(knob_write(pci_group(PAIR_FIRST), "default"), 0, "the default of the two is restored");
+	check_errno(knob_write(device_group(EDU), "default"), 0, "the default is restored");
+	check_errno(knob_write(device_group(OTHER_EDU), "default"), 0, "the other default is restored");
+	check_errno(knob_write(device_group(PAIR_FIRST), "default"), 0, "the default of the two is restored");
 }

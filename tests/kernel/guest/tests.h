@@ -15,8 +15,25 @@
 /* On the machines of the matrix and the one with many doorbells. */
 #define NVME "0000:00:04.0"
 
-/* Every way, every kind of device, every place of the window. */
+/*
+ * Not a test: prints what a user finds where nobody has moved a window, one line
+ * for each thing. tests/kernel/run compares that between two kernels.
+ */
+void tell_defaults(void);
+
+/* On the machine for it: a function that can do only 32-bit MSI. */
+#define NARROW "0001:00:00.0"
+
+/* Every way, every kind of device, every way to place the window. */
 void test_matrix(void);
+
+/*
+ * For a kernel without the series: that it works, that it has nothing to move a
+ * window with, and what the series repairs.
+ */
+void test_matrix_without_series(void);
+void test_window_without_end(void);
+void test_window_forgotten(void);
 
 /* Nobody writes the attribute: everything is as on a kernel without it. */
 void test_default_untouched(void);
@@ -30,8 +47,20 @@ void test_refused_writers(void);
 void test_refused_while_owned(void);
 void test_refused_without_devices(void);
 void test_warned_about_host_bridge(void);
-/* Thousands of strings, each answered as an independent reading of the document says. */
+/* The kernel log has no line for them. */
+void test_refused_quietly(void);
+
+/*
+ * Thousands of inputs, from root and from root of a user namespace, each answered
+ * as an independent reading of the documents says.
+ */
 void test_hostile_strings(void);
+void test_hostile_strings_reserved(void);
+void test_hostile_structs(void);
+void test_hostile_structs_without_window(void);
+
+/* Every allocation fails, one at a time. */
+void test_no_memory(void);
 
 /* Writers, users and interrupts at once, for doorbell.stress= seconds. */
 void test_stress(void);
@@ -56,15 +85,21 @@ void test_feature_of_administrator(void);
 void test_feature_two_functions(void);
 void test_feature_two_groups(void);
 void test_feature_later_group(void);
-void test_feature_hostile(void);
 void test_feature_reserved_region(void);
-void test_feature_without_window(void);
+
+/* Not a test: prints how many instructions things take. */
+void measure_cost(void);
 
 /* Hosts with another IOMMU, or another use of it. */
 void test_identity_default_domain(void);
 void test_reserved_region(void);
 void test_direct_region(void);
-void test_hardware_msi_region(void);
 void test_more_doorbells_than_room(void);
+void test_msi_of_32_bits(void);
+
+/* Devices without a window, and without an IOMMU. */
+void test_hardware_msi_region(void);
+void test_emulated_device(void);
+void test_no_iommu(void);
 
 #endif

@@ -73,26 +73,37 @@ void space_close(struct vfio_space *space)
 	space->fd = -1;
 }
 
+/* VFIO gives the groups that it makes for devices without an IOMMU another name. */
+static bool is_without_iommu(int group)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%d", group);
+	return !access(path, F_OK);
+}
+
 int group_open(int group)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
+	snprintf(path, sizeof(path), "/dev/vfio/%s%d", is_without_iommu(group) ? "noiommu-" : "", group);
 	return open_file(path);
 }
 
 static int group_add(struct vfio_space *space, struct vfio_device *device)
 {
+	int group = device_group(device->bdf);
+	int type = is_without_iommu(group) ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU;
 	int result;
 
-	device->group_fd = group_open(pci_group(device->bdf));
+	device->group_fd = group_open(group);
 	if (device->group_fd < 0)
 		return device->group_fd;
 	result = call(device->group_fd, VFIO_GROUP_SET_CONTAINER, &space->fd);
 	if (result < 0)
 		return result;
 	/* Only the first group chooses; for others the container has one already. */
-	if (ioctl(space->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) && errno != EINVAL)
+	if (ioctl(space->fd, VFIO_SET_IOMMU, type) && errno != EINVAL)
 		return -errno;
 	device->fd = call(device->group_fd, VFIO_GROUP_GET_DEVICE_FD, (void *)device->bdf);
 	return device->fd;
@@ -105,7 +116,7 @@ static int open_cdev(const char *bdf)
 	DIR *directory;
 	int fd = -ENODEV;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	device_path(path, sizeof(path), bdf, "vfio-dev");
 	directory = opendir(path);
 	if (!directory)
 		return -errno;
@@ -372,6 +383,15 @@ int msi_disable(struct vfio_device *device)
 	return disable_vectors(device, VFIO_PCI_MSI_IRQ_INDEX);
 }
 
+int msi_enable_many(struct vfio_device *device, uint32_t count)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int result = enable_vectors(device, VFIO_PCI_MSI_IRQ_INDEX, count, fd);
+
+	close(fd);
+	return result;
+}
+
 int intx_enable(struct vfio_device *device)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -439,6 +459,11 @@ bool eventfd_fires(int eventfd)
 	       read(eventfd, &count, sizeof(count)) == sizeof(count) && count == 1;
 }
 
+void edu_raise_interrupt(volatile uint32_t *registers)
+{
+	registers[EDU_RAISE_INTERRUPT / sizeof(*registers)] = 1;
+}
+
 bool edu_interrupt_arrives(struct vfio_device *device, int eventfd)
 {
 	volatile uint32_t *registers;
@@ -447,7 +472,7 @@ bool edu_interrupt_arrives(struct vfio_device *device, int eventfd)
 	registers = device_registers(device, &size);
 	if (!registers)
 		return false;
-	registers[EDU_RAISE_INTERRUPT / sizeof(*registers)] = 1;
+	edu_raise_interrupt(registers);
 	munmap((void *)registers, size);
 	return eventfd_fires(eventfd);
 }

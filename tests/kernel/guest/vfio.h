@@ -17,7 +17,7 @@
 enum vfio_way { TYPE1, GROUP_COMPAT, CDEV, VFIO_WAYS };
 extern const char *const vfio_way_names[];
 
-/* A PCI function in the hands of a user; -1 for descriptors that are not open. */
+/* A PCI function, or a mediated device, in the hands of a user; -1 for descriptors that are not open. */
 struct vfio_device {
 	const char *bdf;
 	int fd;
@@ -72,6 +72,8 @@ int group_open(int group);
 /* One MSI vector, to an eventfd that is returned. */
 int msi_enable(struct vfio_device *device);
 int msi_disable(struct vfio_device *device);
+/* COUNT MSI vectors, as by msix_enable(). */
+int msi_enable_many(struct vfio_device *device, uint32_t count);
 /* The line interrupt, to an eventfd that nobody reads. */
 int intx_enable(struct vfio_device *device);
 int intx_disable(struct vfio_device *device);
@@ -87,6 +89,8 @@ int msix_disable(struct vfio_device *device);
 void *device_registers(struct vfio_device *device, size_t *size);
 /* Whether the eventfd is written once, before a deadline. */
 bool eventfd_fires(int eventfd);
+/* REGISTERS are those of QEMU's "edu" device, by device_registers(). */
+void edu_raise_interrupt(volatile uint32_t *registers);
 /*
  * Makes QEMU's "edu" device raise its interrupt, and waits for the eventfd. The
  * write goes through the IOMMU, so it arrives only if the doorbell is mapped at
