@@ -1469,8 +1469,8 @@ struct vfio_device_feature_bus_master {
  * Where the IOMMU translates MSIs, the kernel maps the doorbells of the
  * interrupt controller in a window of IOVA space that the user cannot map.
  * VFIO_DEVICE_FEATURE_GET tells where it is. VFIO_DEVICE_FEATURE_SET moves it,
- * before the first doorbell is mapped; with @iova and @size both 0, back to
- * the window of the IOMMU group. The IOVA ranges that type1 and iommufd report
+ * before the first doorbell is mapped; with @iova and @size both 0, back to the
+ * window of the IOMMU group. The IOVA ranges that type1 and iommufd report
  * follow. Who can open the device may do so; it is the user's own IOVA space
  * that changes.
  *
@@ -1480,9 +1480,11 @@ struct vfio_device_feature_bus_master {
  * table, and the choice with it, is gone when its last group leaves.
  *
  * With iommufd the window is set between VFIO_DEVICE_BIND_IOMMUFD and
- * VFIO_DEVICE_ATTACH_IOMMUFD_PT, for all devices of the IOMMU group, and is
- * gone when the last of them is unbound. That the user has memory mapped there
- * shows at the attach, which then fails with EADDRINUSE. A device that is opened
+ * VFIO_DEVICE_ATTACH_IOMMUFD_PT, for all devices of the IOMMU group, and is gone
+ * when the last of them is unbound. Interrupts of these devices that are still
+ * enabled when it moves keep the old address. The attach fails with EADDRINUSE
+ * if the user has memory mapped in the window or allows IOVAs in it, and with
+ * EINVAL if the page table has another window already. A device that is opened
  * through its group is attached already: VFIO_DEVICE_FEATURE_SET is not
  * supported, and probing for it fails.
  *
@@ -1498,16 +1500,17 @@ struct vfio_device_feature_bus_master {
  * Return: 0 on success, else one of these, with nothing changed:
  *
  * ENOTTY: there is no window to speak of: MSIs are not translated, or a hardware
- * MSI region takes precedence, or the device is emulated or has no IOMMU. GET,
- * SET and PROBE.
+ * MSI region takes precedence, or the device is emulated, not on PCI, or has no
+ * IOMMU. GET, SET and PROBE.
  * EINVAL: argsz is too small; @flags or @nr_pages is not 0; @iova or @size, but
  * not both, is 0; one of them is not a multiple of 1 MiB; the window wraps
  * around; SET is not supported.
  * EBUSY: the device has interrupts enabled, of whatever type; or the window is
  * locked as above.
- * ERANGE: part of the window is outside the aperture of the IOMMU.
+ * ERANGE: part of the window is outside the aperture of the IOMMU. Where that is
+ * known only after the attach, enabling interrupts fails instead.
  * EADDRINUSE: the window overlaps a reserved region of a group that it would
- * serve, or memory that is mapped.
+ * serve, or, with type1, memory that is mapped.
  * ENOMEM, EFAULT: as usual.
  */
 struct vfio_device_feature_msi_doorbell {
