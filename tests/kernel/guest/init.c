@@ -41,6 +41,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "feature, refusals", test_feature_refusals },
 	{ "smmuv3", "feature and administrator", test_feature_of_administrator },
 	{ "smmuv3", "feature, group of two functions", test_feature_two_functions },
+	{ "smmuv3", "feature, interrupts of the other function", test_feature_enabled_sibling },
 	{ "smmuv3", "feature, two groups", test_feature_two_groups },
 	{ "smmuv3", "feature, group that comes later", test_feature_later_group },
 	{ "smmuv3", "hostile structs", test_hostile_structs },

@@ -83,6 +83,7 @@ void test_feature_group_compat(void);
 void test_feature_refusals(void);
 void test_feature_of_administrator(void);
 void test_feature_two_functions(void);
+void test_feature_enabled_sibling(void);
 void test_feature_two_groups(void);
 void test_feature_later_group(void);
 void test_feature_reserved_region(void);
