@@ -51,6 +51,7 @@ static const struct test tests[] = {
 	{ "doorbells", "more doorbells than room", test_more_doorbells_than_room },
 	{ "hardware-msi", "hardware MSI region", test_hardware_msi_region },
 	{ "hardware-msi", "feature", test_feature_without_window },
+	{ "selftests", "selftests", test_selftests },
 };
 
 static void bind_all(void)

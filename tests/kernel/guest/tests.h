@@ -67,4 +67,7 @@ void test_direct_region(void);
 void test_hardware_msi_region(void);
 void test_more_doorbells_than_room(void);
 
+/* The tests of the interface that the series brings along for the kernel's own tree. */
+void test_selftests(void);
+
 #endif
