@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import time
@@ -145,6 +146,8 @@ MACHINES = {
     "doorbells": Machine(
         ["-M", "virt,gic-version=2,iommu=smmuv3", *devices("edu"), "-device", "nvme,addr=4,serial=1,msix_qsize=300"],
         f"{WITHOUT_ISOLATION} {WITHOUT_NVME_DRIVER}", one_vector_frames(300)),
+    # A test of iommufd wants 64 huge pages, of 2 MiB each.
+    "selftests": Machine(SMMUV3, "hugepages=80"),
 }
 
 # Not for tests: what tests/kernel/cost measures on.
@@ -156,7 +159,7 @@ class CannotRun(Exception):
 
 
 def build_initrd(kernel, directory):
-    """Compiles guest/ against the kernel's own headers; returns the path of an initial RAM disk with nothing but that program."""
+    """Compiles guest/ against the kernel's own headers; returns the path of an initial RAM disk with that program and the selftests."""
     if not (kernel / "Image").exists():
         raise CannotRun(f"{kernel}/Image does not exist")
     headers = kernel / "include"
@@ -173,10 +176,13 @@ def build_initrd(kernel, directory):
         raise CannotRun(f"the test program does not compile:\n{result.stderr}")
     # PID 1 has no output before it has a console to open.
     os.mknod(root / "dev" / "console", 0o600 | 0o020000, os.makedev(5, 1))
+    # A kernel without the series comes without them, and fails every test in them.
+    if (kernel / "selftests").exists():
+        shutil.copytree(kernel / "selftests", root / "selftests")
+    names = "".join(f"{path.relative_to(root)}\n" for path in sorted(root.rglob("*")))
     initrd = directory / "initrd"
     with open(initrd, "wb") as output:
-        subprocess.run(["cpio", "--create", "--format=newc", "--quiet"], cwd=root, input=b"init\ndev\ndev/console\n", stdout=output,
-                       check=True)
+        subprocess.run(["cpio", "--create", "--format=newc", "--quiet"], cwd=root, input=names.encode(), stdout=output, check=True)
     return initrd
 
 

@@ -60,6 +60,7 @@ static const struct test tests[] = {
 	{ "no-iommu", "no IOMMU", test_no_iommu },
 	{ "msi-32-bit", "32-bit MSI", test_msi_of_32_bits },
 	{ "cost", "cost", measure_cost },
+	{ "selftests", "selftests", test_selftests },
 };
 
 /* On one without it (doorbell.series=0). */

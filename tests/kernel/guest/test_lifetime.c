@@ -41,12 +41,17 @@ void test_shared_by_group_members(void)
 	check(group >= 0 && device_group(PAIR_SECOND) == group, "two functions are in one group");
 	check_errno(knob_write(group, "0x9000000 0x100000"), 0, "the window is moved");
 
-	/* A member that comes later, as by hotplug, gets the group's window. */
-	check_errno(pci_remove(PAIR_SECOND), 0, "the second function is unplugged");
-	check_text(knob_read(group), "0x9000000 0x100000", "the window stays with the first");
-	check_errno(pci_rescan(), 0, "the second function is plugged again");
-	check_errno(pci_bind_vfio(PAIR_SECOND), 0, "it is bound again");
-	check(device_group(PAIR_SECOND) == group, "it is in the group again");
+	/*
+	 * A member that comes later, as by hotplug, gets the group's window. Newer
+	 * kernels put a function that comes alone into a group of its own.
+	 */
+	if (!kernel_is_since(6, 15)) {
+		check_errno(pci_remove(PAIR_SECOND), 0, "the second function is unplugged");
+		check_text(knob_read(group), "0x9000000 0x100000", "the window stays with the first");
+		check_errno(pci_rescan(), 0, "the second function is plugged again");
+		check_errno(pci_bind_vfio(PAIR_SECOND), 0, "it is bound again");
+		check(device_group(PAIR_SECOND) == group, "it is in the group again");
+	}
 	check_text(reserved_regions(group), "0x0000000009000000 0x00000000090fffff msi", "there is one window for both");
 
 	check_ok(space_open(&space, CDEV), "a space opens");

@@ -103,4 +103,7 @@ void test_hardware_msi_region(void);
 void test_emulated_device(void);
 void test_no_iommu(void);
 
+/* The tests of the interface that the series brings along for the kernel's own tree. */
+void test_selftests(void);
+
 #endif
