@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-kernel-full test-lab demo bench kernel clean
+.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-kernel-full test-lab test-deb demo bench kernel kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -38,6 +38,10 @@ test-kernel-full: ## the same beside a kernel without it, on one that checks its
 test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
 	@scripts/test tools lab
 
+test-deb: deps ## build packages of a small kernel, install them in an emulated machine, boot it, go back
+	@/usr/bin/python3 -m pytest tests/kernel/deb_test.py
+	@tests/kernel/install-deb
+
 demo: deps ## watch the whole chain work, with times
 	@tests/e2e/demo
 
@@ -46,6 +50,9 @@ bench: deps ## measure the daemon: build/bench.json and docs/performance.md
 
 kernel: deps ## build the patched arm64 kernel; prints where its Image is
 	@kernel/build
+
+kernel-deb: deps ## build arm64 Debian packages of it; CONFIG= small or a file, default Debian's (hours)
+	@kernel/deb $(if $(CONFIG),--config "$(CONFIG)")
 
 clean: ## remove build/ (caches outside the checkout stay)
 	rm -rf build

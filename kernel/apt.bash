@@ -47,3 +47,27 @@ CONFIGURATION
 
 # newest_version PACKAGE: prints what this APT would install, nothing if it knows no such package.
 newest_version() { apt-cache --no-all-versions show "$1" 2>/dev/null | sed -n 's/^Version: //p' || true; }
+
+# from_debian PLACE SUITE PACKAGE...: the arm64 packages' files in the directory PLACE, and a file "version"
+# with the version of the first. An empty SUITE is the machine's own. What is there already is not asked for again.
+from_debian() {
+  local place=$1 suite=$2 apt package
+  shift 2
+  [[ ! -d $place ]] || return 0
+  say "asking Debian for the arm64 packages $*"
+  apt=$(mktemp -d)
+  mkdir -p "${place%/*}" "$apt/result"
+  (
+    own_apt "$apt" "$suite" arm64
+    cd "$apt"
+    for package; do
+      [[ -n $(newest_version "$package") ]] || fail "Debian has no package $package for arm64"
+      run_logged "$apt/download.log" apt-get download "$package"
+    done
+    newest_version "$1" >result/version
+    for package in ./*.deb; do dpkg-deb --extract "$package" result; done
+  )
+  # Somebody else may have been faster, with the same result.
+  mv --no-target-directory "$apt/result" "$place" 2>/dev/null || [[ -d $place ]]
+  rm -rf "$apt"
+}

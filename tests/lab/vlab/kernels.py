@@ -45,7 +45,7 @@ def find(name):
 
 
 def _stock():
-    debs = apt.packages("busybox", ["busybox-static"]), _stock_package()
+    debs = apt.packages("busybox", ["busybox-static"]), stock_package()
 
     def make(place):
         tree, initrd = place / "tree", place / "tree-initrd"
@@ -63,7 +63,8 @@ def _stock():
     return cache.entry("kernel-stock", inputs, make)
 
 
-def _stock_package():
+def stock_package():
+    """A cache entry with the package of Debian's kernel."""
     # Asked once: the name of the newest package is an entry of its own.
     name = cache.entry("stock-kernel-name", [STOCK_PATTERN], lambda place: (
         place / "name").write_text(apt.newest(STOCK_PATTERN)))
