@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-kernel-full test-lab test-deb demo bench kernel kernel-deb clean
+.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-kernel-full test-lab test-deb demo bench kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -30,7 +30,7 @@ test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
 	@scripts/test asan-ubsan
 
 test-kernel: ## the kernel series in an emulated arm64 machine
-	@scripts/test series kernel
+	@scripts/test series series-7.2 kernel
 
 test-kernel-full: ## the same beside a kernel without it, on one that checks its locks and memory, and what it costs: an hour
 	@scripts/test kernel-control kernel-debug kernel-cost
@@ -50,6 +50,9 @@ bench: deps ## measure the daemon: build/bench.json and docs/performance.md
 
 kernel: deps ## build the patched arm64 kernel; prints where its Image is
 	@kernel/build
+
+kernel-check: deps ## everything a kernel maintainer would run on the series, on both bases; whole kernels too
+	@kernel/check --all
 
 kernel-deb: deps ## build arm64 Debian packages of it; CONFIG= small or a file, default Debian's (hours)
 	@kernel/deb $(if $(CONFIG),--config "$(CONFIG)")

@@ -20,8 +20,11 @@ fail() {
 }
 
 # base_option: the arguments that make another command here use the same base.
+# base_named: whether the command was told which one, even if it is the one of kernel/BASE.
 base_option=()
+base_named=false
 if [[ ${1:-} == --base ]]; then
+  base_named=true
   if [[ ${2:-} != "$BASE_SERIES" ]]; then
     base_file=$kernel_dir/BASE-${2:-}
     [[ -r $base_file ]] || fail "there is no base \"${2:-}\": $base_file does not exist"
@@ -35,6 +38,21 @@ patch_dir=$kernel_dir/patches/$BASE_SERIES
 
 # The configuration of the tests' kernel: what all bases know, and what only this one does.
 fragments=("$kernel_dir"/config/*.config "$kernel_dir/config/$BASE_SERIES"/*.config)
+
+# dropped_options CONFIG FRAGMENT...: prints what the fragments ask for and CONFIG does not have:
+# Kconfig drops what it does not know or cannot have, without a word.
+dropped_options() {
+  local config=$1 wanted dropped=()
+  shift
+  while read -r wanted; do
+    if [[ $wanted == *=n ]]; then
+      ! grep -q "^${wanted%=n}=" "$config" || dropped+=("$wanted")
+    else
+      grep -qxF "$wanted" "$config" || dropped+=("$wanted")
+    fi
+  done < <(grep --no-filename '^CONFIG_' "$@")
+  printf '%s' "${dropped[*]}"
+}
 
 # Sets `patches` to the paths of the patches, in the order in which they apply.
 read_series() {
@@ -53,6 +71,16 @@ read_series() {
 series_changes() {
   local patch
   for patch in "${patches[@]}"; do sed -n '/^diff --git /,/^-- $/{/^index /!p}' "$patch"; done
+}
+
+# recipients TREE PATCH...: who is to get the patches, one a line, as the tree's get_maintainer.pl
+# says. The base is one commit: nobody can be named for what the history says, only for what
+# MAINTAINERS says, and the user's own defaults for the script do not count.
+recipients() {
+  local dir=$1 patch patches=()
+  shift
+  for patch in "$@"; do patches+=("$(realpath "$patch")"); done
+  (cd "$dir" && HOME=/nonexistent scripts/get_maintainer.pl --no-git --no-git-fallback --no-fixes --no-rolestats "${patches[@]}")
 }
 
 # git_in DIR ARGUMENT...: git as everybody has it, whatever the user's own settings, so
