@@ -46,6 +46,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "feature, group that comes later", test_feature_later_group },
 	{ "smmuv3", "hostile structs", test_hostile_structs },
 	{ "smmuv3", "no memory", test_no_memory },
+	{ "smmuv3", "feature, race", test_race },
 	{ "smmuv3", "stress", test_stress },
 	{ "identity", "identity default domain", test_identity_default_domain },
 	{ "reserved", "reserved region", test_reserved_region },

@@ -65,6 +65,9 @@ void test_no_memory(void);
 /* Writers, users and interrupts at once, for doorbell.stress= seconds. */
 void test_stress(void);
 
+/* A window is moved while a doorbell comes to be mapped in it, for doorbell.stress= seconds. */
+void test_race(void);
+
 /* How long a window lives, and for whom. */
 void test_kept_across_rebinding(void);
 void test_shared_by_group_members(void);
