@@ -167,7 +167,7 @@ void test_more_doorbells_than_room(void)
 	}
 }
 
-/* What patch 2 is about: a doorbell where VFIO says that the user may map. */
+/* What "iommu/dma: Bound the MSI cookie window" is about: a doorbell where VFIO says that the user may map. */
 void test_window_without_end(void)
 {
 	for (enum vfio_way way = 0; way < VFIO_WAYS; way++) {

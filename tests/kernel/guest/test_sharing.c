@@ -186,7 +186,7 @@ static void leave_doorbell(struct vfio_space *space, struct vfio_device *edu, ui
 	check_ok(cdev_detach(edu), "the device is detached");
 }
 
-/* What patch 3 is about. A mapping over the doorbell would make such a kernel warn. */
+/* What "iommufd: Keep the MSI window reserved" is about. A mapping over the doorbell would make such a kernel warn. */
 void test_window_forgotten(void)
 {
 	struct vfio_device edu;
