@@ -30,10 +30,10 @@ test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
 	@scripts/test asan-ubsan
 
 test-kernel: ## the kernel series in an emulated arm64 machine
-	@scripts/test series series-7.2 kernel
+	@scripts/test series kernel
 
-test-kernel-full: ## the same beside a kernel without it, on one that checks its locks and memory, and what it costs: an hour
-	@scripts/test kernel-control kernel-debug kernel-cost
+test-kernel-full: ## the same beside a kernel without it, on 7.2, on one that checks its locks and memory, and what it costs: an hour
+	@scripts/test kernel-control series-7.2 kernel-7.2 kernel-debug kernel-cost
 
 test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
 	@scripts/test tools lab
