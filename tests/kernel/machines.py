@@ -76,10 +76,10 @@ DIRECT_REGION = """
 """
 
 
-def one_vector_frames(count):
+def one_vector_frames(count, vectors_of_first=1):
     """GICv2m frames with one vector each, hence as many doorbell pages as vectors.
 
-    QEMU's own frame is the first. The others lie in its flash, which can be read and ignores writes; they deliver nothing.
+    QEMU's own frame is the first, and may have more. The others lie in its flash, which can be read and ignores writes; they deliver nothing.
     """
     nodes = "".join(f"""
     v2m@{0x4000000 + 0x1000 * number:x} {{
@@ -92,7 +92,7 @@ def one_vector_frames(count):
     return f"""
 &{{/intc@8000000/v2m@8020000}} {{
     arm,msi-base-spi = <80>;
-    arm,msi-num-spis = <1>;
+    arm,msi-num-spis = <{vectors_of_first}>;
 }};
 &{{/intc@8000000}} {{{nodes}
 }};
@@ -103,7 +103,11 @@ def one_vector_frames(count):
 # configuration space is memory that the kernel does not know of: what lies there is the device, and what the kernel writes stays. VFIO,
 # the IOMMU and the interrupt controller see a function like any other, and it can have vectors; it only never raises one.
 NARROW_CONFIG = 0x5ff00000
-NARROW_BRIDGE = f"""
+
+
+def narrow_bridge(msi_controller):
+    """The bridge, with the path of what its function interrupts through."""
+    return f"""
 / {{
     pcie@{NARROW_CONFIG:x} {{
         compatible = "pci-host-ecam-generic";
@@ -115,7 +119,7 @@ NARROW_BRIDGE = f"""
         reg = <0 {NARROW_CONFIG:#x} 0 0x100000>;
         ranges = <0x2000000 0 0xf000000 0 0xf000000 0 0x100000>;
         iommu-map = <0 &{{/smmuv3@9050000}} 0x800 0x100>;
-        msi-map = <0 &{{/intc@8000000/its@8080000}} 0x800 0x100>;
+        msi-map = <0 &{{{msi_controller}}} 0x800 0x100>;
         dma-coherent;
     }};
 }};
@@ -141,11 +145,16 @@ MACHINES = {
     "direct": Machine(SMMUV3, device_tree=DIRECT_REGION),
     "hardware-msi": Machine(VIRTIO_IOMMU),
     "no-iommu": Machine(["-M", "virt,gic-version=3", *devices("edu")], "vfio.enable_unsafe_noiommu_mode=1"),
-    "msi-32-bit": Machine(SMMUV3, "mem=511M", NARROW_BRIDGE, ((NARROW_CONFIG, narrow_device()),)),
+    "msi-32-bit": Machine(SMMUV3, "mem=511M", narrow_bridge("/intc@8000000/its@8080000"), ((NARROW_CONFIG, narrow_device()),)),
     # The NVMe has the most vectors.
     "doorbells": Machine(
         ["-M", "virt,gic-version=2,iommu=smmuv3", *devices("edu"), "-device", "nvme,addr=4,serial=1,msix_qsize=300"],
         f"{WITHOUT_ISOLATION} {WITHOUT_NVME_DRIVER}", one_vector_frames(300)),
+    # The same, and a frame with vectors for several devices.
+    "shared-frame": Machine(
+        ["-M", "virt,gic-version=2,iommu=smmuv3", *devices("edu"), "-device", "nvme,addr=4,serial=1,msix_qsize=300"],
+        f"{WITHOUT_ISOLATION} {WITHOUT_NVME_DRIVER} mem=511M",
+        one_vector_frames(300, 4) + narrow_bridge("/intc@8000000/v2m@8020000"), ((NARROW_CONFIG, narrow_device()),)),
     # A test of iommufd wants 64 huge pages, of 2 MiB each.
     "selftests": Machine(SMMUV3, "hugepages=80"),
 }

@@ -60,6 +60,7 @@ static const struct test tests[] = {
 	{ "smmuv3", "emulated device", test_emulated_device },
 	{ "no-iommu", "no IOMMU", test_no_iommu },
 	{ "msi-32-bit", "32-bit MSI", test_msi_of_32_bits },
+	{ "shared-frame", "vectors of others", test_vectors_of_others },
 	{ "cost", "cost", measure_cost },
 	{ "selftests", "selftests", test_selftests },
 };

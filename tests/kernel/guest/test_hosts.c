@@ -227,3 +227,45 @@ void test_msi_of_32_bits(void)
 		check_errno(knob_write(group, "default"), 0, "%s: the default is restored", name);
 	}
 }
+
+/*
+ * Four devices have the vectors of one frame. Three give theirs back, and another one asks for three at a time, in a page table whose
+ * window is full. It gets none; the vector of the fourth device must not be given back with them.
+ */
+void test_vectors_of_others(void)
+{
+	static const char *const functions[] = { EDU, OTHER_EDU, PAIR_FIRST, PAIR_SECOND };
+	struct vfio_device edus[4], nvme, narrow;
+	struct vfio_space spaces[4], space;
+
+	for (int i = 0; i < 3; i++) {
+		check_ok(space_open(&spaces[i], TYPE1), "a space opens");
+		check_ok(space_add(&spaces[i], &edus[i], functions[i]), "a device is attached");
+		check_errno(msi_enable_many(&edus[i], 1), 0, "it has a vector of the frame");
+	}
+	check_ok(space_add_sibling(&spaces[2], &edus[2], &edus[3], functions[3]), "the fourth device is attached");
+	check_errno(msi_enable_many(&edus[3], 1), 0, "it has the last vector of the frame");
+
+	check_ok(space_open(&space, TYPE1), "a space opens");
+	check_ok(space_add(&space, &nvme, NVME), "a device is attached");
+	check_errno(msix_enable(&nvme, ROOM), 0, "its vectors, of other frames, fill the window");
+	check_ok(space_add(&space, &narrow, NARROW), "another group shares the window");
+	for (int i = 0; i < 3; i++)
+		check_ok(msi_disable(&edus[i]), "a vector of the frame is given back");
+	check(msi_enable_many(&narrow, 3) != 0, "three vectors are refused, as there is no room for their doorbell");
+	device_close(&narrow);
+	device_close(&nvme);
+	space_close(&space);
+
+	check_ok(space_open(&space, TYPE1), "a space opens");
+	check_ok(space_add(&space, &narrow, NARROW), "the device is attached alone");
+	check(msi_enable_many(&narrow, 4) != 0, "four vectors are refused: one of them is in use");
+	check(msi_vectors(PAIR_SECOND) == 1, "by the fourth device");
+	device_close(&narrow);
+	space_close(&space);
+	device_close(&edus[3]);
+	for (int i = 0; i < 3; i++) {
+		device_close(&edus[i]);
+		space_close(&spaces[i]);
+	}
+}

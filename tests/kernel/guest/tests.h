@@ -100,6 +100,7 @@ void test_reserved_region(void);
 void test_direct_region(void);
 void test_more_doorbells_than_room(void);
 void test_msi_of_32_bits(void);
+void test_vectors_of_others(void);
 
 /* Devices without a window, and without an IOMMU. */
 void test_hardware_msi_region(void);
