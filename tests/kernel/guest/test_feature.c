@@ -15,18 +15,12 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "doorbell.h"
 #include "machine.h"
 #include "tests.h"
 #include "vfio.h"
 
-enum {
-	GET = VFIO_DEVICE_FEATURE_GET,
-	SET = VFIO_DEVICE_FEATURE_SET,
-	PROBE = VFIO_DEVICE_FEATURE_PROBE,
-	HEADER = sizeof(struct vfio_device_feature),
-	ARGSZ = HEADER + sizeof(struct vfio_device_feature_msi_doorbell),
-	DOORBELL_OFFSET = 0x40,
-};
+enum { DOORBELL_OFFSET = 0x40 };
 
 static const uint64_t window = 0x8000000, other_window = 0x9000000, third_window = 0xa000000, mib = 0x100000;
 static const uint64_t aperture_last = 0xffffffffffff;

@@ -10,19 +10,13 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "doorbell.h"
 #include "hostile.h"
 #include "machine.h"
 #include "tests.h"
 #include "vfio.h"
 
-enum {
-	GET = VFIO_DEVICE_FEATURE_GET,
-	SET = VFIO_DEVICE_FEATURE_SET,
-	PROBE = VFIO_DEVICE_FEATURE_PROBE,
-	HEADER = sizeof(struct vfio_device_feature),
-	ARGSZ = HEADER + sizeof(struct vfio_device_feature_msi_doorbell),
-	FIRST_UNKNOWN_FLAG = 19,
-};
+enum { FIRST_UNKNOWN_FLAG = 19 };
 
 static const uint64_t window = 0x8000000, mapped_page = 0xc000000, mib = 0x100000;
 static const uint64_t aperture_last = 0xffffffffffff;
