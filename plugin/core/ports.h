@@ -68,10 +68,12 @@ class LedgerStore {
   virtual ~LedgerStore() = default;
   // What was saved last.
   // NotFound: nothing has been saved yet. DataLoss: what is there cannot be read, or is of a newer
-  // version; it has been set aside, and the message says where and why.
+  // version; it has been set aside, and the message says where and why. Any other error: it could
+  // not be looked at, or not be set aside, and is as it was; the message names the path.
   virtual absl::StatusOr<Ledger> Load() = 0;
   // When it returns Ok, this is what Load() returns, also after a power cut. Otherwise that is
-  // what was saved before, and the message names the path.
+  // what was saved before, and the message names the path. DataLoss: the disk has failed in the
+  // middle, and Load() may return either, until a Save() returns Ok.
   virtual absl::Status Save(const Ledger& ledger) = 0;
 };
 
