@@ -37,6 +37,7 @@ endfunction()
 
 _pkg_dependency(status absl_statusor absl_status)
 _pkg_dependency(yaml yaml-cpp)
+_pkg_dependency(zlib zlib)
 _pkg_dependency(protobuf protobuf-lite)
 _pkg_dependency(grpc grpc++_unsecure PRIVATE_LIBRARIES address_sorting upb cares re2 z)
 target_link_libraries(dep_grpc INTERFACE dep::protobuf)

@@ -301,7 +301,7 @@ void DeviceBroker::Serve() {
 }
 
 void DeviceBroker::HandOver(std::span<const WindowWriter::Previous> written) {
-  std::vector<Holding> holdings;
+  std::vector<HeldGroup> holdings;
   for (Target& target : current_->targets) {
     const bool reserved = ObserveReason(target.group).empty();
     if (reserved) target.group.window = current_->window;
@@ -336,7 +336,7 @@ void DeviceBroker::Undo(std::span<const WindowWriter::Previous> stuck) {
     reservations_.GiveBack(*current_->window);
     return;
   }
-  std::vector<Holding> holdings;
+  std::vector<HeldGroup> holdings;
   for (const WindowWriter::Previous& previous : stuck) {
     const auto target = std::find_if(
         current_->targets.begin(), current_->targets.end(),
@@ -380,7 +380,7 @@ absl::Status DeviceBroker::CheckBeforeStart(std::size_t resource,
                                             std::span<const std::string> devices) {
   ASSIGN_OR_RETURN(const std::vector<Target> targets, LookAgainAtAll(resource, devices));
   for (const auto& [offer, group] : targets) {
-    const Holding* holding = reservations_.Find(offer.id);
+    const HeldGroup* holding = reservations_.Find(offer.id);
     if (holding == nullptr) {
       if (!ObserveReason(group).empty()) continue;
       return absl::FailedPreconditionError(fmt::format(

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "plugin/core/inventory.h"
+#include "plugin/core/ledger.h"
 #include "plugin/core/settings.h"
 #include "plugin/core/window.h"
 
@@ -58,6 +60,41 @@ class SettingsStore {
   virtual absl::StatusOr<std::string> Put(const std::string& key, const Settings& settings) = 0;
   // Removes it. Ok if there is none.
   virtual absl::Status Remove(const std::string& key) = 0;
+};
+
+// Where the ledger is kept.
+class LedgerStore {
+ public:
+  virtual ~LedgerStore() = default;
+  // What was saved last.
+  // NotFound: nothing has been saved yet. DataLoss: what is there cannot be read, or is of a newer
+  // version; it has been set aside, and the message says where and why. Any other error: it could
+  // not be looked at, or not be set aside, and is as it was; the message names the path.
+  virtual absl::StatusOr<Ledger> Load() = 0;
+  // When it returns Ok, this is what Load() returns, also after a power cut. Otherwise that is
+  // what was saved before, and the message names the path. DataLoss: the disk has failed in the
+  // middle, and Load() may return either, until a Save() returns Ok.
+  virtual absl::Status Save(const Ledger& ledger) = 0;
+};
+
+// The devices of a resource that a container holds.
+struct PodDevices {
+  PodName pod;
+  std::string container;
+  std::string resource;
+  std::vector<std::string> devices;  // IDs
+};
+
+// Asks the kubelet which pod holds what (its PodResources API).
+class PodLister {
+ public:
+  using Listed = std::function<void(absl::StatusOr<std::vector<PodDevices>>)>;
+
+  virtual ~PodLister() = default;
+  // All devices of all pods, whatever resource. Calls `done` once, possibly before it returns.
+  // NotFound: this kubelet has no such API. DeadlineExceeded: it does not answer in time. Else what
+  // the kubelet says. Several calls may be under way.
+  virtual void List(Listed done) = 0;
 };
 
 // One-shot timers of the loop.

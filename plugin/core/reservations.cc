@@ -33,7 +33,7 @@ Reservations::Reservations(Pool pool, MsiWindowKnob& knob, SettingsStore& settin
     : pool_(pool), knob_(knob), settings_(settings) {}
 
 std::size_t Reservations::Adopt(const Inventory& inventory) {
-  std::map<Window, std::vector<Holding>> found;
+  std::map<Window, std::vector<HeldGroup>> found;
   for (const Group& group : inventory.groups) {
     if (group.knob != Knob::kPresent || !group.window || !pool_.Overlaps(*group.window)) continue;
     found[*group.window].push_back({.device = DeviceIdOf(group),
@@ -50,9 +50,9 @@ std::size_t Reservations::Adopt(const Inventory& inventory) {
   return found.size();
 }
 
-const Holding* Reservations::Find(const std::string& device) const {
+const HeldGroup* Reservations::Find(const std::string& device) const {
   for (const Reservation& reservation : reservations_) {
-    for (const Holding& holding : reservation.holdings) {
+    for (const HeldGroup& holding : reservation.holdings) {
       if (holding.device == device && !holding.ended) return &holding;
     }
   }
@@ -63,9 +63,9 @@ void Reservations::EndFormer(std::span<const std::string> devices) {
   for (Reservation& reservation : reservations_) {
     const bool ended =
         std::any_of(reservation.holdings.begin(), reservation.holdings.end(),
-                    [&](const Holding& holding) { return Contains(devices, holding.device); });
+                    [&](const HeldGroup& holding) { return Contains(devices, holding.device); });
     if (!ended) continue;
-    for (Holding& holding : reservation.holdings) {
+    for (HeldGroup& holding : reservation.holdings) {
       if (!Contains(devices, holding.device)) holding.ended = true;
     }
   }
@@ -75,13 +75,13 @@ void Reservations::EndFormer(std::span<const std::string> devices) {
 void Reservations::ResetEnded() {
   for (Reservation& reservation : reservations_) {
     std::erase_if(reservation.holdings,
-                  [this](const Holding& holding) { return holding.ended && ResetOne(holding); });
+                  [this](const HeldGroup& holding) { return holding.ended && ResetOne(holding); });
   }
   DropEmpty("");
 }
 
 // Whether the group has let go of its window.
-bool Reservations::ResetOne(const Holding& holding) {
+bool Reservations::ResetOne(const HeldGroup& holding) {
   if (!holding.window) return true;
   const absl::Status status = knob_.Reset(holding.group);
   // A group that is gone has taken its window along.
@@ -106,7 +106,7 @@ absl::StatusOr<Window> Reservations::TakeWindow(std::span<const std::string> dev
   for (const Reservation& reservation : reservations_) {
     const bool ours_alone =
         std::all_of(reservation.holdings.begin(), reservation.holdings.end(),
-                    [&](const Holding& holding) { return Contains(devices, holding.device); });
+                    [&](const HeldGroup& holding) { return Contains(devices, holding.device); });
     if (!reservation.window || !ours_alone ||
         reservation.window->size != pool_.pool().window_size) {
       continue;
@@ -125,7 +125,7 @@ std::string Reservations::DescribeHolders() const {
   std::vector<std::string_view> named;
   std::size_t count = 0;
   for (const Reservation& reservation : reservations_) {
-    for (const Holding& holding : reservation.holdings) {
+    for (const HeldGroup& holding : reservation.holdings) {
       if (holding.window && count++ < kNamed) named.push_back(holding.device);
     }
   }
@@ -136,11 +136,11 @@ std::string Reservations::DescribeHolders() const {
 
 void Reservations::GiveBack(Window window) { pool_.Release(window); }
 
-void Reservations::Commit(std::optional<Window> window, std::vector<Holding> holdings,
+void Reservations::Commit(std::optional<Window> window, std::vector<HeldGroup> holdings,
                           std::string settings_key) {
   for (Reservation& reservation : reservations_) {
-    std::erase_if(reservation.holdings, [&](const Holding& former) {
-      return std::any_of(holdings.begin(), holdings.end(), [&](const Holding& holding) {
+    std::erase_if(reservation.holdings, [&](const HeldGroup& former) {
+      return std::any_of(holdings.begin(), holdings.end(), [&](const HeldGroup& holding) {
         return former.device == holding.device || former.group == holding.group;
       });
     });
@@ -150,8 +150,8 @@ void Reservations::Commit(std::optional<Window> window, std::vector<Holding> hol
       {.window = window, .holdings = std::move(holdings), .settings_key = std::move(settings_key)});
 }
 
-void Reservations::KeepStuck(Window window, std::vector<Holding> holdings) {
-  for (Holding& holding : holdings) {
+void Reservations::KeepStuck(Window window, std::vector<HeldGroup> holdings) {
+  for (HeldGroup& holding : holdings) {
     holding.window = window;
     holding.ended = true;
   }

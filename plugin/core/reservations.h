@@ -16,7 +16,7 @@
 namespace dp::core {
 
 // A group of an allocation.
-struct Holding {
+struct HeldGroup {
   std::string device;            // ID of the advertised Device
   std::uint32_t group = 0;       // its number in this boot
   std::string members;           // MembersOf() when it was handed over
@@ -42,7 +42,7 @@ class Reservations {
   std::size_t Adopt(const Inventory& inventory);
 
   // What is handed over with the device now; null: nothing.
-  [[nodiscard]] const Holding* Find(const std::string& device) const;
+  [[nodiscard]] const HeldGroup* Find(const std::string& device) const;
 
   // The devices are being allocated again: ends the reservations they are part of. Groups of those
   // that are not among `devices` are reset, now or, if the kernel says that a VMM still owns them,
@@ -56,21 +56,21 @@ class Reservations {
 
   // Records an allocation, in place of what its devices had before. `settings_key` is what
   // SettingsStore knows it by; `window` is empty if nothing was reserved.
-  void Commit(std::optional<Window> window, std::vector<Holding> holdings,
+  void Commit(std::optional<Window> window, std::vector<HeldGroup> holdings,
               std::string settings_key);
   // The window was to be given back, but is still in force in these groups.
-  void KeepStuck(Window window, std::vector<Holding> holdings);
+  void KeepStuck(Window window, std::vector<HeldGroup> holdings);
 
  private:
   struct Reservation {
     std::optional<Window> window;
-    std::vector<Holding> holdings;
+    std::vector<HeldGroup> holdings;
     std::string settings_key;  // empty: none known
   };
 
   void ResetEnded();
   [[nodiscard]] std::string DescribeHolders() const;
-  bool ResetOne(const Holding& holding);
+  bool ResetOne(const HeldGroup& holding);
   void DropEmpty(const std::string& settings_key_in_use);
 
   WindowPool pool_;

@@ -17,6 +17,8 @@
 namespace dp::os {
 namespace {
 
+constexpr std::size_t kLeastRead = 4096;
+
 absl::Status WriteAll(int fd, std::string_view content, const std::string& path) {
   while (!content.empty()) {
     const ssize_t written =
@@ -39,16 +41,50 @@ absl::Status WriteNew(const std::string& path, std::string_view content, mode_t 
   return absl::OkStatus();
 }
 
-// The rename is on disk only when the folder is.
-absl::Status SyncParent(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const base::UniqueFd fd(
-      RetryOnEintr([&] { return ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
-  if (!fd.valid()) return ErrnoError(errno, "open " + parent);
-  if (RetryOnEintr([&] { return ::fsync(fd.get()); }) < 0)
-    return ErrnoError(errno, "write " + parent + " to disk");
+std::string ParentOf(const std::string& path) {
+  const std::size_t slash = path.rfind('/', path.find_last_not_of('/'));
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+absl::StatusOr<base::UniqueFd> OpenFolder(const std::string& path) {
+  base::UniqueFd fd(
+      RetryOnEintr([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!fd.valid()) return ErrnoError(errno, "open " + path);
+  return fd;
+}
+
+absl::Status Sync(const base::UniqueFd& folder, const std::string& path) {
+  if (RetryOnEintr([&] { return ::fsync(folder.get()); }) < 0)
+    return ErrnoError(errno, "write " + path + " to disk");
   return absl::OkStatus();
+}
+
+// Puts `fresh` in the place of `path`, which is on disk only when the folder is. Before that it may
+// still fail, so the old file keeps a second name.
+absl::Status Replace(const std::string& path, const std::string& fresh) {
+  const std::string parent = ParentOf(path);
+  ASSIGN_OR_RETURN(const base::UniqueFd folder, OpenFolder(parent));
+  const std::string old = path + ".old";
+  ::unlink(old.c_str());
+  const bool has_old = ::link(path.c_str(), old.c_str()) == 0;
+  // Not so on a file system without links.
+  const bool can_return = has_old || errno == ENOENT;
+  if (::rename(fresh.c_str(), path.c_str()) < 0) {
+    const int error = errno;
+    ::unlink(old.c_str());
+    return ErrnoError(error, fmt::format("rename {} to {}", fresh, path));
+  }
+  absl::Status status = Sync(folder, parent);
+  if (status.ok()) {
+    ::unlink(old.c_str());
+    return status;
+  }
+  const bool has_returned =
+      can_return && (has_old ? ::rename(old.c_str(), path.c_str()) : ::unlink(path.c_str())) == 0 &&
+      Sync(folder, parent).ok();
+  if (has_returned) return status;
+  return absl::DataLossError(fmt::format("{}, and {} may be the old file or the new one now",
+                                         std::string(status.message()), path));
 }
 
 }  // namespace
@@ -62,11 +98,14 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_by
   if (!S_ISREG(info.st_mode))
     return absl::FailedPreconditionError(fmt::format("{} is not a regular file", path));
 
-  // One byte more than allowed tells a full file from one that is too long; the size in `info` may
-  // be stale or, in /proc, 0.
-  std::string content(max_bytes + 1, '\0');
+  // One byte more than allowed tells a full file from one that is too long. The size in `info` is
+  // only where to begin: it may be stale or, in /proc, 0.
+  const std::size_t most = max_bytes + 1;
+  const std::size_t expected = static_cast<std::size_t>(info.st_size) + 1;
+  std::string content(std::min(most, std::max(expected, kLeastRead)), '\0');
   std::size_t length = 0;
-  while (length < content.size()) {
+  while (length < most) {
+    if (length == content.size()) content.resize(std::min(most, 2 * length));
     const ssize_t size = RetryOnEintr(
         [&] { return ::read(fd.get(), content.data() + length, content.size() - length); });
     if (size < 0) return ErrnoError(errno, "read " + path);
@@ -83,14 +122,15 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_by
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
   const std::string fresh = path + ".new";
   absl::Status status = WriteNew(fresh, content, mode);
-  if (status.ok() && ::rename(fresh.c_str(), path.c_str()) < 0) {
-    status = ErrnoError(errno, fmt::format("rename {} to {}", fresh, path));
-  }
-  if (!status.ok()) {
-    ::unlink(fresh.c_str());
-    return status;
-  }
-  return SyncParent(path);
+  if (status.ok()) status = Replace(path, fresh);
+  if (!status.ok()) ::unlink(fresh.c_str());
+  return status;
+}
+
+absl::Status SyncParent(const std::string& path) {
+  const std::string parent = ParentOf(path);
+  ASSIGN_OR_RETURN(const base::UniqueFd folder, OpenFolder(parent));
+  return Sync(folder, parent);
 }
 
 std::optional<FileId> FindFile(const std::string& path) {

@@ -20,9 +20,16 @@ namespace dp::os {
 absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_bytes);
 
 // Replaces the file as a whole: a reader sees the old content or the new one, also after a power
-// cut. `mode` is taken as given, whatever the umask. The new content is first written beside it, to
-// `path` + ".new". By errno; names the path. The old file is then as it was.
+// cut. `mode` is taken as given, whatever the umask. Waits for the disk. The new content is first
+// written beside it, to `path` + ".new", and the old file is kept as `path` + ".old" meanwhile;
+// what a killed writer has left there is overwritten. By errno; names the path. The file is then
+// the old one again, also after a power cut. DataLoss: the disk has failed so far that even this is
+// not sure; the file is the old one or the new one.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
+
+// Waits until it is on disk that `path` was made, renamed or removed.
+// By errno; names the path.
+absl::Status SyncParent(const std::string& path);
 
 // What tells a file from one that has replaced it, which may have the same inode.
 struct FileId {

@@ -61,6 +61,22 @@ TEST_F(FileTest, LeftoverOfAKilledWriterIsReplaced) {
   EXPECT_EQ(EntryCount(), 1u);
 }
 
+TEST_F(FileTest, SecondNameOfAKilledWriterIsRemoved) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "first", 0600).ok());
+  std::filesystem::create_hard_link(Path("f"), Path("f.old"));
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "second", 0600).ok());
+  EXPECT_EQ(ReadFile(Path("f"), 100).value(), "second");
+  EXPECT_EQ(EntryCount(), 1u);
+}
+
+TEST_F(FileTest, SyncsTheFolderThatAPathIsIn) {
+  EXPECT_TRUE(SyncParent(Path("f")).ok());
+  EXPECT_TRUE(SyncParent(directory_ + "/").ok());
+  EXPECT_TRUE(SyncParent("f").ok());
+  EXPECT_EQ(std::string(SyncParent(Path("no/f/")).message()),
+            "cannot open " + Path("no/") + ": No such file or directory");
+}
+
 TEST_F(FileTest, FailedWriteNamesThePathAndLeavesTheOldFile) {
   const absl::Status missing = WriteFileAtomically(Path("no/f"), "x", 0600);
   EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
@@ -85,6 +101,13 @@ TEST_F(FileTest, ReadIsBounded) {
   const auto content = ReadFile(Path("f"), 4);
   EXPECT_EQ(content.status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(std::string(content.status().message()), Path("f") + " has more than 4 bytes");
+}
+
+TEST_F(FileTest, ReadsAFileThatDoesNotSayItsSize) {
+  const std::string maps = ReadFile("/proc/self/maps", 1 << 20).value();
+  EXPECT_GT(maps.size(), 4096u);
+  EXPECT_THAT(maps, HasSubstr("[stack]"));
+  EXPECT_EQ(ReadFile("/proc/self/maps", 5000).status().code(), absl::StatusCode::kOutOfRange);
 }
 
 TEST_F(FileTest, ReadsAnEmptyFile) {

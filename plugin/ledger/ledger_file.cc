@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/ledger/ledger_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "plugin/base/status_macros.h"
+#include "plugin/base/unique_fd.h"
+#include "plugin/ledger/ledger_json.h"
+#include "plugin/os/file.h"
+#include "plugin/os/syscall.h"
+
+namespace dp::ledger {
+namespace {
+
+// It names pods.
+constexpr mode_t kFolderMode = 0700;
+constexpr mode_t kFileMode = 0600;
+
+absl::Status MakeFolder(const std::string& path) {
+  if (::mkdir(path.c_str(), kFolderMode) == 0) return os::SyncParent(path);
+  if (errno == EEXIST) return absl::OkStatus();
+  return os::ErrnoError(errno, "make the folder " + path);
+}
+
+// Really writes: root may do what access(2) denies, and the other way round on a read-only mount.
+absl::Status TryToWrite(const std::string& path) {
+  const base::UniqueFd fd(os::RetryOnEintr([&] {
+    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kFileMode);
+  }));
+  if (!fd.valid()) return os::ErrnoError(errno, "create " + path);
+  const bool is_written = os::RetryOnEintr([&] { return ::write(fd.get(), "\n", 1); }) == 1;
+  const int error = errno;
+  ::unlink(path.c_str());
+  return is_written ? absl::OkStatus() : os::ErrnoError(error, "write " + path);
+}
+
+}  // namespace
+
+LedgerFile::LedgerFile(const std::string& folder)
+    : folder_(folder), path_(folder + "/ledger.json") {}
+
+absl::Status LedgerFile::Prepare() {
+  RETURN_IF_ERROR(MakeFolder(folder_));
+  // The name that Save() begins with. What a killed one has left there goes with it.
+  return TryToWrite(path_ + ".new");
+}
+
+absl::StatusOr<core::Ledger> LedgerFile::Load() {
+  const auto text = os::ReadFile(path_, kMaxBytes);
+  if (absl::IsOutOfRange(text.status())) return SetAside(text.status());
+  // Not read is not unreadable: it may be all right the next time.
+  if (!text.ok()) return text.status();
+  auto ledger = Decode(*text);
+  if (ledger.ok()) return ledger;
+  return SetAside(absl::InvalidArgumentError(
+      fmt::format("{} is not readable: {}", path_, std::string(ledger.status().message()))));
+}
+
+absl::Status LedgerFile::Save(const core::Ledger& ledger) {
+  const std::string text = Encode(ledger);
+  if (text.size() > kMaxBytes) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} would have {} bytes, more than {}", path_, text.size(), kMaxBytes));
+  }
+  return os::WriteFileAtomically(path_, text, kFileMode);
+}
+
+absl::Status LedgerFile::SetAside(const absl::Status& reason) {
+  for (int number = 1;; ++number) {
+    const std::string aside = fmt::format("{}.unreadable-{}", path_, number);
+    // Not rename(2), which would remove what has this name already.
+    if (::link(path_.c_str(), aside.c_str()) == 0 && ::unlink(path_.c_str()) == 0) {
+      return absl::DataLossError(
+          fmt::format("{}; it is set aside as {}", std::string(reason.message()), aside));
+    }
+    if (errno == EEXIST) continue;
+    return absl::ErrnoToStatus(errno, fmt::format("{}; it cannot be set aside as {}",
+                                                  std::string(reason.message()), aside));
+  }
+}
+
+}  // namespace dp::ledger
