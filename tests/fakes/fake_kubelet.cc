@@ -4,48 +4,29 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grpcpp/create_channel_posix.h>
-#include <grpcpp/server_posix.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 #include <utility>
 
-// The server is made once and listens by hand, as the plugin's does: a restart then costs the
-// kubelet next to nothing, and what a test measures is the plugin. A duplicate of each connection
-// is kept, because shutdown(2) on it ends the connection at once, as the death of a process does.
+#include "plugin/base/unique_fd.h"
 
 namespace dp::fakes {
 namespace {
 
 constexpr std::chrono::seconds kDialDeadline{10};
 
-[[noreturn]] void Die(const std::string& what) {
-  fmt::print(stderr, "FakeKubelet cannot {}: {}\n", what, std::strerror(errno));
-  std::abort();
-}
-
-sockaddr_un Address(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) {
-    errno = ENAMETOOLONG;
-    Die("use the socket " + path);
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
-
 void SetNonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 base::UniqueFd Connect(const std::string& path) {
   base::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_un address = Address(path);
+  const sockaddr_un address = AddressOf(path);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
     return {};
   }
@@ -86,6 +67,7 @@ FakeKubelet::FakeKubelet(std::string folder)
   grpc::ServerBuilder builder;
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();
+  socket_ = std::make_unique<GrpcSocket>(*server_, socket_path());
 }
 
 FakeKubelet::~FakeKubelet() {
@@ -96,46 +78,20 @@ FakeKubelet::~FakeKubelet() {
 
 FakeKubelet::Clock::time_point FakeKubelet::Start() {
   WipeSockets();
-  base::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_un address = Address(socket_path());
   {
     const std::lock_guard lock(mutex_);
     serving_ = true;
   }
-  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
-    Die("bind " + socket_path());
-  }
-  if (::listen(listener.get(), SOMAXCONN) < 0) Die("listen on " + socket_path());
-  const Clock::time_point now = Clock::now();
-  listener_ = std::move(listener);
-  acceptor_ = std::thread([this, fd = listener_.get()] { Accept(fd); });
-  return now;
-}
-
-void FakeKubelet::Accept(int listener) {
-  while (true) {
-    base::UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    // Stop() shuts the listener down, which makes accept(2) fail with EINVAL.
-    if (!connection.valid()) return;
-    {
-      const std::lock_guard lock(mutex_);
-      connections_.emplace_back(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
-    }
-    grpc::AddInsecureChannelFromFd(server_.get(), connection.Release());
-  }
+  return socket_->Open();
 }
 
 void FakeKubelet::Stop() {
-  if (!listener_.valid()) return;
-  ::shutdown(listener_.get(), SHUT_RDWR);
-  acceptor_.join();
-  listener_.Reset();
+  if (!socket_->open()) return;
+  socket_->Close();
   std::vector<std::shared_ptr<Session>> ended;
   {
     const std::lock_guard lock(mutex_);
     serving_ = false;
-    for (const base::UniqueFd& connection : connections_) ::shutdown(connection.get(), SHUT_RDWR);
-    connections_.clear();
     ended = std::exchange(ended_sessions_, {});
     for (auto& [resource, session] : sessions_) {
       session->Close();

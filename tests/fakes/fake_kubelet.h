@@ -11,12 +11,11 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "api/kubelet/v1beta1/api.grpc.pb.h"
-#include "plugin/base/unique_fd.h"
+#include "tests/fakes/grpc_socket.h"
 
 namespace dp::fakes {
 
@@ -96,7 +95,6 @@ class FakeKubelet {
   class Service;
   struct Session;
 
-  void Accept(int listener);
   grpc::Status OnRegister(const v1beta1::RegisterRequest& request);
   void Watch(Session& session);
   void WipeSockets() const;
@@ -105,8 +103,7 @@ class FakeKubelet {
   const std::string folder_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;
-  base::UniqueFd listener_;
-  std::thread acceptor_;
+  std::unique_ptr<GrpcSocket> socket_;
 
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
@@ -117,7 +114,6 @@ class FakeKubelet {
   std::map<std::string, Resource> resources_;
   std::map<std::string, std::shared_ptr<Session>> sessions_;  // by resource
   std::vector<std::shared_ptr<Session>> ended_sessions_;
-  std::vector<base::UniqueFd> connections_;  // duplicates of those that gRPC has
 };
 
 }  // namespace dp::fakes
