@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/core/rescan_pacer.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace dp::core {
+
+bool MayChangeOffers(std::string_view subsystem) {
+  // An IOMMU group itself has no uevents. Its members come and go with their devices, and their
+  // links are in place when the event is sent (device_add(), device_del() in drivers/base/core.c);
+  // drivers too (driver_bound(), __device_release_driver() in drivers/base/dd.c).
+  static constexpr std::array<std::string_view, 9> kSubsystems = {
+      // Buses whose devices are put into IOMMU groups: iommu_buses in drivers/iommu/iommu.c.
+      "pci", "platform", "amba", "fsl-mc", "host1x-context", "cdx",
+      // Classes: /dev/vfio/N (drivers/vfio/group.c) and /dev/vfio/devices/vfioN (vfio_main.c).
+      "vfio", "vfio-dev",
+      // IOMMUs. Devices that are there already get their groups when one comes.
+      "iommu"};
+  return std::find(kSubsystems.begin(), kSubsystems.end(), subsystem) != kSubsystems.end();
+}
+
+RescanPacer::RescanPacer(Timers& timers, Clock now, Pace pace, std::function<void()> rescan)
+    : timers_(timers), now_(std::move(now)), pace_(pace), rescan_(std::move(rescan)) {}
+
+void RescanPacer::Start() {
+  running_ = true;
+  last_end_ = now_();
+  ScanIfIdleFor(pace_.interval);
+}
+
+void RescanPacer::Stop() {
+  running_ = false;
+  due_.reset();
+}
+
+void RescanPacer::RequestAfter(Duration delay) {
+  if (!running_) return;
+  const Time now = now_();
+  const Time pause_end = last_end_ + pause_;
+  if (now < pause_end) in_a_row_ = true;
+  const Time due = std::max(now + delay, pause_end);
+  if (due_ && *due_ <= due) return;
+  due_ = due;
+  timers_.CallAfter(due - now, [this, due] {
+    if (due_ == due) Scan();
+  });
+}
+
+void RescanPacer::Scan() {
+  due_.reset();
+  const bool in_a_row = std::exchange(in_a_row_, false);
+  const Time begin = now_();
+  rescan_();
+  last_end_ = now_();
+  const Duration took = last_end_ - begin;
+  const Duration first = std::max(pace_.shortest_pause, took);
+  const Duration longest = std::max(pace_.longest_pause, 10 * took);
+  pause_ = in_a_row ? std::clamp(2 * pause_, first, longest) : first;
+}
+
+// One timer at a time for the scans without a request, not one per scan: it finds out for itself
+// whether there has been a scan meanwhile.
+void RescanPacer::ScanIfIdleFor(Duration rest) {
+  timers_.CallAfter(rest, [this] {
+    if (!running_) return;
+    const Duration idle = now_() - last_end_;
+    if (idle >= pace_.interval) Scan();
+    ScanIfIdleFor(idle >= pace_.interval ? pace_.interval : pace_.interval - idle);
+  });
+}
+
+}  // namespace dp::core
