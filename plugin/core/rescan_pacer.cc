@@ -38,9 +38,7 @@ void RescanPacer::Stop() {
 void RescanPacer::RequestAfter(Duration delay) {
   if (!running_) return;
   const Time now = now_();
-  const Time pause_end = last_end_ + pause_;
-  if (now < pause_end) in_a_row_ = true;
-  const Time due = std::max(now + delay, pause_end);
+  const Time due = std::max(now + delay, last_end_ + pause_);
   if (due_ && *due_ <= due) return;
   due_ = due;
   timers_.CallAfter(due - now, [this, due] {
@@ -50,14 +48,10 @@ void RescanPacer::RequestAfter(Duration delay) {
 
 void RescanPacer::Scan() {
   due_.reset();
-  const bool in_a_row = std::exchange(in_a_row_, false);
   const Time begin = now_();
   rescan_();
   last_end_ = now_();
-  const Duration took = last_end_ - begin;
-  const Duration first = std::max(pace_.shortest_pause, took);
-  const Duration longest = std::max(pace_.longest_pause, 10 * took);
-  pause_ = in_a_row ? std::clamp(2 * pause_, first, longest) : first;
+  pause_ = std::max(pace_.pause, 5 * (last_end_ - begin));
 }
 
 // One timer at a time for the scans without a request, not one per scan: it finds out for itself
