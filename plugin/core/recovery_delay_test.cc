@@ -18,7 +18,6 @@ void PrintTo(const Offer& offer, std::ostream* out) {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using namespace std::chrono_literals;
 
 Offer Device(int slot, std::string unhealthy_reason = "") {

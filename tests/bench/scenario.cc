@@ -184,11 +184,13 @@ class Run {
     return absl::OkStatus();
   }
 
-  // One after the other without a break. Asking for a device is the fastest way to have it back.
+  // Each is an event of its own: the daemon has come to rest. Asking for a device is the fastest
+  // way to have it back.
   absl::Status Unbind() {
     const v1beta1::Device device = kubelet_.Get(kResource).devices.at(devices_.front());
     const std::string path = "/" + fakes::SysfsTree::PciDirectory(device.id());
     for (int i = 0; i < effort_.unbindings; ++i) {
+      RETURN_IF_ERROR(daemon_->KeepsRunningFor(std::chrono::milliseconds(500)));
       host_.BindFirst(device, false);
       const auto begin = Clock::now();
       uevents_.Send("unbind", path, "pci");

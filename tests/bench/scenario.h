@@ -15,7 +15,7 @@ struct Effort {
   int starts = 5;
   int allocations = 2000;  // per start, after a warm-up of a tenth of it
   int list_updates = 20;   // per start
-  int unbindings = 20;     // per start
+  int unbindings = 10;     // per start
   int restarts = 100;      // of the kubelet, in the first start
   int idle_seconds = 20;   // in the first start
 };
