@@ -10,7 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
-#include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -20,10 +20,12 @@
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
 #include "plugin/core/device_broker.h"
+#include "plugin/core/rescan_pacer.h"
 #include "plugin/kubelet/endpoint.h"
 #include "plugin/kubelet/folder_watch.h"
 #include "plugin/os/event_loop.h"
 #include "plugin/os/signal_fd.h"
+#include "plugin/os/uevent_socket.h"
 #include "plugin/server/device_plugin_server.h"
 #include "plugin/server/quiet_grpc.h"
 #include "plugin/settings/settings_directory.h"
@@ -32,19 +34,20 @@
 #include "plugin/sysfs/sysfs_root.h"
 
 // From start to end:
-//   Create   scan the host, adopt windows; no effect outside
+//   Create   receive uevents, scan the host, adopt windows; no effect outside
 //   Run      serve, listen, watch the folder, register; then the loop
 //   Drain    on a signal: sockets removed, streams ended, waiting calls answered, gRPC shut down
-// Order matters twice. The folder is watched before anything in it is made or looked for, so that
-// nothing is missed in between. And the loop runs until the last part has stopped, because gRPC
-// waits for calls whose answers come from the loop; so the shutdown has a thread of its own.
+// Order matters three times. Uevents are received before the host is scanned, and the folder is
+// watched before anything in it is made or looked for, so that nothing is missed in between. And
+// the loop runs until the last part has stopped, because gRPC waits for calls whose answers come
+// from the loop; so the shutdown has a thread of its own.
 
 namespace dp::app {
 namespace {
 
 // A kubelet that has just started is left alone with its start before the host is scanned anew; a
 // kubelet that restarts in a loop does not cause a scan each time.
-constexpr std::chrono::milliseconds kRescanDelay{50};
+constexpr std::chrono::milliseconds kRegisteredDelay{50};
 // For the kubelet to take note of the end of its streams.
 constexpr std::chrono::milliseconds kStreamsDeadline{500};
 
@@ -68,8 +71,11 @@ class Daemon final : public App {
         sysfs_(std::move(sysfs)),
         scanner_(sysfs_),
         knob_(sysfs_),
-        settings_(options.state_dir) {}
+        settings_(options.state_dir),
+        pacer_(timers_, std::chrono::steady_clock::now, {.interval = options.rescan_interval},
+               [this] { Rescan(); }) {}
 
+  void ReceiveUevents();
   absl::Status CreateBroker(core::Config config);
   absl::Status Run() override;
 
@@ -83,7 +89,8 @@ class Daemon final : public App {
   absl::Status Serve();
   absl::Status AddPlugin(std::size_t resource);
   void WatchFolderIfNeeded();
-  void OnRegistered();
+  void OnUevents(std::span<const os::Uevent> uevents);
+  void Rescan();
   void Drain();
   void ShutDownServers();
   void PartStopped();
@@ -99,13 +106,22 @@ class Daemon final : public App {
   std::unique_ptr<os::SignalFd> signals_;
   std::vector<Plugin> plugins_;
   std::unique_ptr<kubelet::FolderWatch> folder_;
-  std::optional<os::EventLoop::TimerId> rescan_;
+  core::RescanPacer pacer_;
+  absl::Status uevents_status_;
+  std::unique_ptr<os::UeventSocket> uevents_;  // null: none are received, for the reason above
 
   bool draining_ = false;
   std::size_t open_servers_ = 0;   // with streams that have not ended
   std::size_t running_parts_ = 0;  // that must stop before the loop may
   std::jthread shutdown_;
 };
+
+void Daemon::ReceiveUevents() {
+  auto uevents = os::UeventSocket::Create(
+      *loop_, [this](std::span<const os::Uevent> received) { OnUevents(received); });
+  uevents_status_ = uevents.status();
+  if (uevents.ok()) uevents_ = *std::move(uevents);
+}
 
 absl::Status Daemon::CreateBroker(core::Config config) {
   auto broker = core::DeviceBroker::Create(
@@ -149,6 +165,12 @@ absl::Status Daemon::Serve() {
   server::PrepareGrpc(*loop_);
   for (std::size_t i = 0; i < broker_->offers().size(); ++i) RETURN_IF_ERROR(AddPlugin(i));
   server::StopGrpcTimers();
+  if (!uevents_status_.ok()) {
+    log::Warning("changes are seen late", {{"reason", "no_uevents"},
+                                           {"seconds", options_.rescan_interval.count()},
+                                           {"error", uevents_status_}});
+  }
+  pacer_.Start();
   for (const Plugin& plugin : plugins_) plugin.endpoint->Start();
   return absl::OkStatus();
 }
@@ -166,7 +188,8 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
       *loop_, options_.kubelet_dir, broker_->offers()[resource].resource,
       {.connected = [server = server.get()](
                         base::UniqueFd connection) { server->Serve(std::move(connection)); },
-       .registered = [this] { OnRegistered(); }});
+       // Much may have changed while there was no kubelet.
+       .registered = [this] { pacer_.RequestAfter(kRegisteredDelay); }});
   plugins_.push_back({.server = std::move(server), .endpoint = nullptr});
   if (!endpoint.ok()) return endpoint.status();
   plugins_.back().endpoint = *std::move(endpoint);
@@ -187,19 +210,31 @@ void Daemon::WatchFolderIfNeeded() {
   }
 }
 
-// Much may have changed while there was no kubelet.
-void Daemon::OnRegistered() {
-  if (rescan_) loop_->Cancel(*rescan_);
-  rescan_ = loop_->CallAfter(kRescanDelay, [this] {
-    rescan_.reset();
-    broker_->Rescan();
-    ::malloc_trim(0);
-  });
+void Daemon::OnUevents(std::span<const os::Uevent> uevents) {
+  for (const os::Uevent& uevent : uevents) {
+    if (uevent.kind == os::Uevent::Kind::kLost) {
+      log::Info("uevents lost");
+    } else if (core::MayChangeOffers(uevent.subsystem)) {
+      log::Debug(
+          "uevent",
+          {{"action", uevent.action}, {"path", uevent.devpath}, {"subsystem", uevent.subsystem}});
+    } else {
+      continue;
+    }
+    pacer_.Request();
+  }
+}
+
+void Daemon::Rescan() {
+  broker_->Rescan();
+  log::Debug("rescanned");
+  ::malloc_trim(0);
 }
 
 void Daemon::Drain() {
   if (std::exchange(draining_, true)) return;
-  if (rescan_) loop_->Cancel(*rescan_);
+  pacer_.Stop();
+  uevents_.reset();
   running_parts_ = 1;  // the servers
   for (const Plugin& plugin : plugins_) {
     if (!plugin.endpoint) continue;
@@ -240,6 +275,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Create(const Options& options, core::C
   ASSIGN_OR_RETURN(auto sysfs, sysfs::SysfsRoot::Open(options.sysfs_root));
   ASSIGN_OR_RETURN(auto loop, os::EventLoop::Create());
   auto daemon = std::make_unique<Daemon>(options, std::move(loop), std::move(sysfs));
+  daemon->ReceiveUevents();
   RETURN_IF_ERROR(daemon->CreateBroker(std::move(config)));
   return daemon;
 }

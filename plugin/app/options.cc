@@ -22,13 +22,18 @@ std::string EnvironmentName(const std::string& flag) {
   return name;
 }
 
-CLI::Option* AddText(CLI::App& cli, const std::string& flag, std::string& value,
-                     const std::string& help) {
+template <typename T>
+CLI::Option* AddValue(CLI::App& cli, const std::string& flag, T& value, const std::string& help) {
   return cli.add_option(flag, value, help)
       ->envname(EnvironmentName(flag))
       ->capture_default_str()
       ->take_last()  // so that a wrapper's flags can be overridden
       ->type_name("");
+}
+
+CLI::Option* AddText(CLI::App& cli, const std::string& flag, std::string& value,
+                     const std::string& help) {
+  return AddValue(cli, flag, value, help);
 }
 
 CLI::Option* AddSwitch(CLI::App& cli, const std::string& flag, bool& value,
@@ -43,6 +48,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   Options& options = parsed.options;
   bool check_config = false;
   bool release = false;
+  auto rescan_interval = options.rescan_interval.count();
   CLI::App cli(
       "Offers VFIO devices to the kubelet and reserves the window in which their MSI doorbells are "
       "mapped.",
@@ -60,6 +66,9 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   AddText(cli, "--state-dir", options.state_dir,
           "The folder for the settings that containers get mounted. It must have this path on the "
           "host.");
+  AddValue(cli, "--rescan-interval", rescan_interval,
+           "How often the host is looked at although it reports no change, in seconds: 1 to 86400.")
+      ->check(CLI::Range(1, 86400).description(""));
   AddText(cli, "--log-level", options.log_level,
           "The lowest level to log: debug, info, warning or error.")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}).description(""));
@@ -80,6 +89,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
     parsed.exit_code = cli.exit(error) == 0 ? kExitOk : kExitUsage;
     return parsed;
   }
+  options.rescan_interval = std::chrono::seconds(rescan_interval);
   if (check_config) options.action = Options::Action::kCheckConfig;
   if (release) options.action = Options::Action::kRelease;
   return parsed;

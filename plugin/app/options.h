@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <string>
 
 namespace dp::app {
@@ -19,6 +20,7 @@ struct Options {
   std::string sysfs_root = "/sys";
   std::string dev_root = "/dev";
   std::string state_dir = "/run/vfio-doorbell";
+  std::chrono::seconds rescan_interval{60};
   std::string log_level = "info";
   std::string log_format = "text";
 };

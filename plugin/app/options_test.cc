@@ -26,6 +26,7 @@ TEST(OptionsTest, ServesByDefault) {
   EXPECT_EQ(parsed.exit_code, -1);
   EXPECT_EQ(parsed.options.action, Options::Action::kServe);
   EXPECT_EQ(parsed.options.kubelet_dir, "/var/lib/kubelet/device-plugins");
+  EXPECT_EQ(parsed.options.rescan_interval, std::chrono::minutes(1));
 }
 
 TEST(OptionsTest, TakesEveryFlagFromTheEnvironmentToo) {
@@ -48,6 +49,9 @@ TEST(OptionsTest, TakesEveryFlagFromTheEnvironmentToo) {
     EXPECT_EQ(parsed.exit_code, -1) << name;
     EXPECT_EQ(parsed.options.*member, value) << name;
   }
+  setenv("VFIO_DOORBELL_RESCAN_INTERVAL", "5", 1);
+  EXPECT_EQ(Parse({}).options.rescan_interval, std::chrono::seconds(5));
+  unsetenv("VFIO_DOORBELL_RESCAN_INTERVAL");
   setenv("VFIO_DOORBELL_CHECK_CONFIG", "true", 1);
   EXPECT_EQ(Parse({}).options.action, Options::Action::kCheckConfig);
   unsetenv("VFIO_DOORBELL_CHECK_CONFIG");
@@ -81,6 +85,10 @@ TEST(OptionsTest, RefusesWhatItDoesNotKnow) {
            {{"--frobnicate"}, "--frobnicate"},
            {{"--log-level", "loud"}, "--log-level"},
            {{"--log-format", "xml"}, "--log-format"},
+           {{"--rescan-interval", "0"}, "--rescan-interval"},
+           {{"--rescan-interval", "-1"}, "--rescan-interval"},
+           {{"--rescan-interval", "1m"}, "--rescan-interval"},
+           {{"--rescan-interval", "86401"}, "--rescan-interval"},
            {{"--config"}, "--config"},
            {{"extra"}, "extra"},
            {{"--check-config", "--release"}, "--release"}}) {

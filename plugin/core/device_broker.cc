@@ -9,6 +9,7 @@
 
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
+#include "plugin/core/offer_changes.h"
 #include "plugin/core/preferred_allocation.h"
 
 // How an allocation goes. The kubelet names devices that it saw in an earlier list. Since then a
@@ -66,14 +67,17 @@ std::string Join(std::span<const std::string> texts) {
 DeviceBroker::DeviceBroker(Config config, Host host)
     : config_(std::move(config)),
       host_(std::move(host)),
+      recovery_delay_(host_.timers,
+                      [this] {
+                        if (!draining_) Rescan();
+                      }),
       reservations_(config_.pool, host_.knob, host_.settings),
       writer_(host_.knob, host_.timers, host_.patience) {}
 
 absl::StatusOr<std::unique_ptr<DeviceBroker>> DeviceBroker::Create(Config config, Host host) {
   ASSIGN_OR_RETURN(const Inventory inventory, host.scanner.Scan());
-  ASSIGN_OR_RETURN(auto offers, OfferAll(inventory, config.resources));
   auto broker = std::unique_ptr<DeviceBroker>(new DeviceBroker(std::move(config), std::move(host)));
-  broker->offers_ = std::move(offers);
+  ASSIGN_OR_RETURN(broker->offers_, broker->OffersOf(inventory));
   const bool may_write = broker->config_.mode == Mode::kEnforce;
   const std::size_t adopted = may_write ? broker->reservations_.Adopt(inventory) : 0;
   broker->LogSkipped(inventory);
@@ -130,6 +134,13 @@ void DeviceBroker::LogSkipped(const Inventory& inventory) {
   skipped_ = std::move(now);
 }
 
+absl::StatusOr<std::vector<ResourceOffers>> DeviceBroker::OffersOf(
+    const Inventory& inventory) const {
+  ASSIGN_OR_RETURN(auto all, OfferAll(inventory, config_.resources));
+  for (ResourceOffers& resource : all) CheckGroupNodes(resource.offers, host_.has_node);
+  return all;
+}
+
 void DeviceBroker::Rescan() {
   absl::StatusOr<Inventory> inventory = host_.scanner.Scan();
   if (!inventory.ok()) {
@@ -137,13 +148,15 @@ void DeviceBroker::Rescan() {
     return;
   }
   LogSkipped(*inventory);
-  auto offers = OfferAll(*inventory, config_.resources);
+  auto offers = OffersOf(*inventory);
   if (!offers.ok()) {
     log::Error("offers left as they were",
                {{"reason", "selectors_clash"}, {"error", offers.status()}});
     return;
   }
-  for (std::size_t i = 0; i < offers_.size(); ++i) Replace(i, std::move((*offers)[i].offers));
+  for (std::size_t i = 0; i < offers_.size(); ++i) {
+    Replace(i, recovery_delay_.Apply(offers_[i].offers, std::move((*offers)[i].offers)));
+  }
 }
 
 void DeviceBroker::Replace(std::size_t resource, std::vector<Offer> offers) {
@@ -154,6 +167,7 @@ void DeviceBroker::Replace(std::size_t resource, std::vector<Offer> offers) {
   log::Info("offers changed", {{"resource", offers_[resource].resource},
                                {"devices", offers.size()},
                                {"unhealthy", unhealthy}});
+  LogChanges(offers_[resource].resource, current, offers);
   current = std::move(offers);
   if (observer_) observer_(resource);
 }
@@ -187,6 +201,7 @@ std::optional<Target> DeviceBroker::LookAtGroup(std::size_t resource, const Offe
   }
   std::optional<Offer> fresh = OfferGroup(*group, config_.resources[resource]);
   if (!fresh || fresh->id != offer.id) return std::nullopt;
+  CheckGroupNodes(std::span(&*fresh, 1), host_.has_node);
   return Target{.offer = *std::move(fresh), .group = *std::move(group)};
 }
 

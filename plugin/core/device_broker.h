@@ -16,8 +16,10 @@
 #include "absl/status/statusor.h"
 #include "plugin/core/config.h"
 #include "plugin/core/grant.h"
+#include "plugin/core/group_nodes.h"
 #include "plugin/core/offers.h"
 #include "plugin/core/ports.h"
+#include "plugin/core/recovery_delay.h"
 #include "plugin/core/reservations.h"
 #include "plugin/core/window_writer.h"
 
@@ -35,8 +37,7 @@ class DeviceBroker {
     MsiWindowKnob& knob;
     SettingsStore& settings;
     Timers& timers;
-    // Whether the host has a device node, by its path below /dev.
-    std::function<bool(const std::string&)> has_node;
+    HasNode has_node;
     std::uint64_t page_size = 0;  // of the host, in bytes
     Patience patience;
   };
@@ -53,8 +54,9 @@ class DeviceBroker {
   // Called after a change of what a resource offers.
   void NotifyChanges(OffersChanged observer) { observer_ = std::move(observer); }
 
-  // Looks at the whole host again. A host that cannot be read is logged and leaves things as they
-  // are.
+  // Looks at the whole host again. Devices that are healthy again are told of when they have
+  // settled (RecoveryDelay); it calls itself then. A host that cannot be read is logged and leaves
+  // things as they are.
   void Rescan();
 
   // Reserves a window for these devices and says what their container gets. Calls `done` once,
@@ -92,6 +94,8 @@ class DeviceBroker {
   DeviceBroker(Config config, Host host);
   void LogStart(const Inventory& inventory, std::size_t adopted) const;
   void LogSkipped(const Inventory& inventory);
+  [[nodiscard]] absl::StatusOr<std::vector<ResourceOffers>> OffersOf(
+      const Inventory& inventory) const;
   void Replace(std::size_t resource, std::vector<Offer> offers);
 
   absl::Status CheckDevices(std::size_t resource, std::span<const std::string> devices) const;
@@ -112,6 +116,7 @@ class DeviceBroker {
   Host host_;
   std::vector<ResourceOffers> offers_;
   OffersChanged observer_;
+  RecoveryDelay recovery_delay_;
   std::set<std::string> skipped_;  // what was logged as skipped by the last scan
   Reservations reservations_;
   WindowWriter writer_;

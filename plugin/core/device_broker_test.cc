@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "plugin/core/release.h"
 #include "tests/fakes/fake_msi_window_knob.h"
 #include "tests/fakes/fake_settings_store.h"
@@ -47,14 +49,15 @@ class DeviceBrokerTest : public ::testing::Test {
   }
 
   void Start() {
-    auto broker =
-        DeviceBroker::Create(config_, {.scanner = host_,
-                                       .knob = knob_,
-                                       .settings = store_,
-                                       .timers = timers_,
-                                       .has_node = [](const std::string&) { return true; },
-                                       .page_size = 4096,
-                                       .patience = {}});
+    auto broker = DeviceBroker::Create(
+        config_,
+        {.scanner = host_,
+         .knob = knob_,
+         .settings = store_,
+         .timers = timers_,
+         .has_node = [this](const std::string& path) { return !missing_nodes_.contains(path); },
+         .page_size = 4096,
+         .patience = {}});
     ASSERT_TRUE(broker.ok()) << broker.status();
     broker_ = *std::move(broker);
     broker_->NotifyChanges([this](std::size_t) { ++changes_; });
@@ -85,6 +88,7 @@ class DeviceBrokerTest : public ::testing::Test {
   fakes::FakeSettingsStore store_;
   fakes::FakeTimers timers_;
   Config config_;
+  std::set<std::string> missing_nodes_;
   std::unique_ptr<DeviceBroker> broker_;
   int changes_ = 0;
 };
@@ -365,6 +369,60 @@ TEST_F(DeviceBrokerTest, RescansOnlyToTellWhatChanged) {
   broker_->Rescan();
   EXPECT_EQ(changes_, 1);
   EXPECT_EQ(broker_->offers()[0].offers.size(), 5U);
+}
+
+TEST_F(DeviceBrokerTest, TellsAtOnceThatADeviceIsIllAndLaterThatItHasRecovered) {
+  Start();
+  host_.Find(1)->functions[0].driver = "";
+  broker_->Rescan();
+  EXPECT_EQ(changes_, 1);
+  EXPECT_FALSE(OfferOf(1).healthy());
+  host_.Find(1)->functions[0].driver = "vfio-pci";
+  broker_->Rescan();
+  EXPECT_EQ(changes_, 1);
+  timers_.Advance(1s);
+  EXPECT_EQ(changes_, 2);
+  EXPECT_TRUE(OfferOf(1).healthy());
+  EXPECT_TRUE(timers_.idle());
+}
+
+TEST_F(DeviceBrokerTest, LooksAgainBeforeItTellsOfARecovery) {
+  Start();
+  host_.Find(1)->functions[0].driver = "";
+  broker_->Rescan();
+  host_.Find(1)->functions[0].driver = "vfio-pci";
+  broker_->Rescan();
+  host_.Find(1)->functions[0].driver = "nvme";
+  timers_.Advance(10s);
+  EXPECT_THAT(OfferOf(1).unhealthy_reason, HasSubstr("nvme"));
+}
+
+TEST_F(DeviceBrokerTest, TellsNothingOnceItDrains) {
+  Start();
+  host_.Find(1)->functions[0].driver = "";
+  broker_->Rescan();
+  host_.Find(1)->functions[0].driver = "vfio-pci";
+  broker_->Rescan();
+  broker_->Drain();
+  timers_.Advance(10s);
+  EXPECT_EQ(changes_, 1);
+}
+
+TEST_F(DeviceBrokerTest, MissesTheNodeOfAGroup) {
+  missing_nodes_ = {"vfio/3"};
+  Start();
+  EXPECT_EQ(OfferOf(3).unhealthy_reason, "its device node /dev/vfio/3 is missing");
+  missing_nodes_ = {"vfio/1", "vfio/3"};
+  const absl::Status status = Allocate({Device(1)});
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/dev/vfio/1 is missing"));
+  EXPECT_THAT(knob_.writes, IsEmpty());
+  EXPECT_FALSE(OfferOf(1).healthy());
+  missing_nodes_ = {"vfio/2"};
+  broker_->Rescan();
+  EXPECT_FALSE(OfferOf(2).healthy());
+  timers_.Advance(1s);
+  EXPECT_TRUE(OfferOf(1).healthy() && OfferOf(3).healthy());
 }
 
 TEST_F(DeviceBrokerTest, ChecksMembersBeforeStart) {

@@ -153,6 +153,7 @@ TEST_F(DevicePluginServerTest, ListsEverythingAtOnceAndThenEachChange) {
     broker_->Rescan();  // no change, no list
     host_.Find(2)->functions[1].driver = "vfio-pci";
     broker_->Rescan();
+    timers_.Advance(core::RecoveryDelay::kSettled);
   });
   EXPECT_THAT(watch.Next(), ElementsAre("0000:01:00.0=Healthy@1", "0000:02:00.0=Healthy"));
   thread_.Do([this] {

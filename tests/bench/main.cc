@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
               .starts = 1,
               .allocations = 50,
               .list_updates = 2,
+              .unbindings = 2,
               .restarts = 3,
               .idle_seconds = 1};
   }
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
       {"allocate_p50_us", samples.allocate_p50_us},
       {"allocate_p99_us", samples.allocate_p99_us},
       {"list_update_ms", samples.list_update_ms},
+      {"unbound_to_listed_ms", samples.unbound_to_listed_ms},
       {"restart_to_registered_ms", samples.restart_to_registered_ms},
       {"sigterm_to_exit_ms", samples.sigterm_to_exit_ms},
       {"sockets_left", samples.sockets_left},

@@ -13,6 +13,7 @@
 #include "tests/bench/statistics.h"
 #include "tests/fakes/fake_kubelet.h"
 #include "tests/fakes/sysfs_tree.h"
+#include "tests/fakes/uevent_sender.h"
 
 // The kubelet runs in this process and the daemon in one of its own, on the same cores: what the
 // kubelet's side of a call costs is part of every figure, as it is on a node.
@@ -66,10 +67,15 @@ class Host {
   [[nodiscard]] std::uint32_t groups() const { return groups_; }
 
   // Gives the first device to the VFIO driver, or to another one, as `driverctl` would. A VFIO
-  // driver makes a vfio-dev directory, and takes it along when it goes.
+  // driver makes a vfio-dev directory and a node, and takes them along when it goes.
   void BindFirst(const v1beta1::Device& device, bool to_vfio) {
     const auto& nodes = device.topology().nodes();
-    if (!to_vfio) sysfs_.Remove(fakes::SysfsTree::PciDirectory(device.id()) + "/vfio-dev");
+    if (to_vfio) {
+      rest_.AddFile("dev/vfio/0", "");
+    } else {
+      rest_.Remove("dev/vfio/0");
+      sysfs_.Remove(fakes::SysfsTree::PciDirectory(device.id()) + "/vfio-dev");
+    }
     sysfs_.AddPciFunction({.address = device.id(),
                            .group = 0,
                            .driver = to_vfio ? "vfio-pci" : "nvme",
@@ -98,8 +104,12 @@ class Host {
 // One start of the daemon, and what is measured of it, in this order.
 class Run {
  public:
-  Run(Host& host, const Effort& effort, Samples& samples)
-      : host_(host), effort_(effort), samples_(samples), kubelet_(host.kubelet_folder()) {}
+  Run(Host& host, fakes::UeventSender& uevents, const Effort& effort, Samples& samples)
+      : host_(host),
+        uevents_(uevents),
+        effort_(effort),
+        samples_(samples),
+        kubelet_(host.kubelet_folder()) {}
 
   absl::Status Start(const std::string& daemon) {
     kubelet_.Start();
@@ -167,16 +177,31 @@ class Run {
                                                healthy ? "" : "not ",
                                                status.ok() ? "granted" : status.error_message()));
       }
-      RETURN_IF_ERROR(kubelet_.WaitFor(kResource,
-                                       healthy ? "its device back" : "a device that is unhealthy",
-                                       [&](const fakes::FakeKubelet::Resource& resource) {
-                                         const auto found = resource.devices.find(device.id());
-                                         return found != resource.devices.end() &&
-                                                (found->second.health() == "Healthy") == healthy;
-                                       }));
+      RETURN_IF_ERROR(WaitForHealth(device.id(), healthy));
       samples_.list_update_ms.push_back(Milliseconds(kubelet_.Get(kResource).listed_at - begin));
     }
     host_.BindFirst(device, true);
+    return absl::OkStatus();
+  }
+
+  // Each is an event of its own: the daemon has come to rest. Asking for a device is the fastest
+  // way to have it back.
+  absl::Status Unbind() {
+    const v1beta1::Device device = kubelet_.Get(kResource).devices.at(devices_.front());
+    const std::string path = "/" + fakes::SysfsTree::PciDirectory(device.id());
+    for (int i = 0; i < effort_.unbindings; ++i) {
+      RETURN_IF_ERROR(daemon_->KeepsRunningFor(std::chrono::milliseconds(500)));
+      host_.BindFirst(device, false);
+      const auto begin = Clock::now();
+      uevents_.Send("unbind", path, "pci");
+      RETURN_IF_ERROR(WaitForHealth(device.id(), false));
+      samples_.unbound_to_listed_ms.push_back(
+          Milliseconds(kubelet_.Get(kResource).listed_at - begin));
+      host_.BindFirst(device, true);
+      const grpc::Status status = kubelet_.Allocate(kResource, {device.id()}, nullptr);
+      if (!status.ok()) return absl::InternalError("Allocate: " + status.error_message());
+      RETURN_IF_ERROR(WaitForHealth(device.id(), true));
+    }
     return absl::OkStatus();
   }
 
@@ -218,7 +243,17 @@ class Run {
     return absl::OkStatus();
   }
 
+  absl::Status WaitForHealth(const std::string& device, bool healthy) const {
+    return kubelet_.WaitFor(kResource, healthy ? "its device back" : "a device that is unhealthy",
+                            [&](const fakes::FakeKubelet::Resource& resource) {
+                              const auto found = resource.devices.find(device);
+                              return found != resource.devices.end() &&
+                                     (found->second.health() == "Healthy") == healthy;
+                            });
+  }
+
   Host& host_;
+  fakes::UeventSender& uevents_;
   const Effort& effort_;
   Samples& samples_;
   fakes::FakeKubelet kubelet_;
@@ -230,14 +265,16 @@ class Run {
 
 absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort) {
   Samples samples;
+  fakes::UeventSender uevents;
   Host host(effort.groups);
   for (int start = 0; start < effort.starts; ++start) {
-    Run run(host, effort, samples);
+    Run run(host, uevents, effort, samples);
     RETURN_IF_ERROR(run.Start(daemon));
     RETURN_IF_ERROR(run.Allocate());
     RETURN_IF_ERROR(run.ReadMemory());
     if (start == 0) RETURN_IF_ERROR(run.Idle());
     RETURN_IF_ERROR(run.UpdateList());
+    RETURN_IF_ERROR(run.Unbind());
     if (start == 0) RETURN_IF_ERROR(run.RestartKubelet());
     RETURN_IF_ERROR(run.Terminate());
   }

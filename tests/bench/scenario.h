@@ -15,6 +15,7 @@ struct Effort {
   int starts = 5;
   int allocations = 2000;  // per start, after a warm-up of a tenth of it
   int list_updates = 20;   // per start
+  int unbindings = 10;     // per start
   int restarts = 100;      // of the kubelet, in the first start
   int idle_seconds = 20;   // in the first start
 };
@@ -27,6 +28,7 @@ struct Samples {
   std::vector<double> allocate_p50_us;
   std::vector<double> allocate_p99_us;
   std::vector<double> list_update_ms;
+  std::vector<double> unbound_to_listed_ms;
   std::vector<double> restart_to_registered_ms;
   std::vector<double> sigterm_to_exit_ms;
   std::vector<double> sockets_left;

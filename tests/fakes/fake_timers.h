@@ -29,6 +29,7 @@ class FakeTimers final : public core::Timers {
     }
     now_ = end;
   }
+  [[nodiscard]] Duration now() const { return now_; }
   [[nodiscard]] bool idle() const { return calls_.empty(); }
 
  private:

@@ -39,18 +39,21 @@ bool WaitReadable(int fd, std::chrono::steady_clock::time_point deadline) {
 
 }  // namespace
 
-Daemon::Daemon(std::vector<std::string> arguments, const std::string& scratch)
+Daemon::Daemon(std::vector<std::string> arguments, const std::string& scratch,
+               std::vector<std::string> launcher)
     : output_path_(scratch + "/stdout"), log_path_(scratch + "/stderr") {
-  arguments.insert(arguments.begin(), DP_DAEMON);
+  std::vector<std::string>& command = launcher;
+  command.emplace_back(DP_DAEMON);
+  command.insert(command.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  for (std::string& word : command) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC;
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output_path_.c_str(), kFlags, 0644);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path_.c_str(), kFlags, 0644);
-  if (::posix_spawn(&pid_, DP_DAEMON, &actions, nullptr, pointers.data(), environ) != 0) {
+  if (::posix_spawnp(&pid_, pointers.front(), &actions, nullptr, pointers.data(), environ) != 0) {
     Die("Daemon: posix_spawn");
   }
   posix_spawn_file_actions_destroy(&actions);

@@ -17,8 +17,10 @@ class Daemon {
   static constexpr std::chrono::seconds kPatience{10};  // of all waits
   static constexpr int kStillRuns = -1000;
 
-  // Standard output and error go to files in `scratch`.
-  Daemon(std::vector<std::string> arguments, const std::string& scratch);
+  // Standard output and error go to files in `scratch`. `launcher` is a command that ends in
+  // becoming the program, such as `env`; empty: none.
+  Daemon(std::vector<std::string> arguments, const std::string& scratch,
+         std::vector<std::string> launcher = {});
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   // Kills it if it still runs.

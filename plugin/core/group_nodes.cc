@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/core/group_nodes.h"
+
+#include <fmt/format.h>
+
+namespace dp::core {
+
+void CheckGroupNodes(std::span<Offer> offers, const HasNode& has_node) {
+  for (Offer& offer : offers) {
+    if (!offer.healthy() || has_node(fmt::format("vfio/{}", offer.group))) continue;
+    if (!has_node("vfio/vfio")) return;
+    offer.unhealthy_reason = fmt::format("its device node /dev/vfio/{} is missing", offer.group);
+  }
+}
+
+}  // namespace dp::core

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "plugin/core/offers.h"
+
+namespace dp::core {
+
+// Whether the host has a device node, by its path below /dev.
+using HasNode = std::function<bool(const std::string&)>;
+
+// Makes offers unhealthy that are healthy but for their groups' nodes, /dev/vfio/N, without which
+// no container can be made. VFIO makes a node when the first member of a group gets a VFIO driver,
+// and removes it when the last one loses it (vfio_device_set_group() and
+// vfio_device_remove_group() in drivers/vfio/group.c), so one that is missing is about to come or
+// go, or was removed by hand.
+//
+// Where not even /dev/vfio/vfio is seen, which is there whenever VFIO is, the nodes of the host are
+// not seen at all, and nothing is concluded.
+void CheckGroupNodes(std::span<Offer> offers, const HasNode& has_node);
+
+}  // namespace dp::core

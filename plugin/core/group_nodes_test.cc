@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/core/group_nodes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <vector>
+
+namespace dp::core {
+namespace {
+
+Offer Device(std::uint32_t group, std::string unhealthy_reason = "") {
+  Offer offer;
+  offer.id = "0000:0" + std::to_string(group) + ":00.0";
+  offer.group = group;
+  offer.unhealthy_reason = std::move(unhealthy_reason);
+  return offer;
+}
+
+std::vector<Offer> Check(std::vector<Offer> offers, const std::set<std::string>& nodes) {
+  CheckGroupNodes(offers, [&](const std::string& path) { return nodes.contains(path); });
+  return offers;
+}
+
+TEST(GroupNodesTest, NamesTheNodeThatIsMissing) {
+  const std::vector<Offer> offers =
+      Check({Device(1), Device(2), Device(3)}, {"vfio/vfio", "vfio/1", "vfio/3"});
+  EXPECT_TRUE(offers[0].healthy());
+  EXPECT_EQ(offers[1].unhealthy_reason, "its device node /dev/vfio/2 is missing");
+  EXPECT_TRUE(offers[2].healthy());
+}
+
+TEST(GroupNodesTest, LeavesABetterReasonAlone) {
+  const std::vector<Offer> offers = Check({Device(1, "it has no driver")}, {"vfio/vfio"});
+  EXPECT_EQ(offers[0].unhealthy_reason, "it has no driver");
+}
+
+TEST(GroupNodesTest, ConcludesNothingWhereNoNodesAreSeen) {
+  for (const Offer& offer : Check({Device(1), Device(2)}, {"null", "vfio/2"})) {
+    EXPECT_TRUE(offer.healthy()) << offer.id;
+  }
+}
+
+}  // namespace
+}  // namespace dp::core
