@@ -23,7 +23,10 @@
 #include "plugin/core/rescan_pacer.h"
 #include "plugin/kubelet/endpoint.h"
 #include "plugin/kubelet/folder_watch.h"
+#include "plugin/kubelet/pod_resources.h"
+#include "plugin/ledger/ledger_file.h"
 #include "plugin/os/event_loop.h"
+#include "plugin/os/file.h"
 #include "plugin/os/signal_fd.h"
 #include "plugin/os/uevent_socket.h"
 #include "plugin/server/device_plugin_server.h"
@@ -34,8 +37,8 @@
 #include "plugin/sysfs/sysfs_root.h"
 
 // From start to end:
-//   Create   receive uevents, scan the host, adopt windows; no effect outside
-//   Run      serve, listen, watch the folder, register; then the loop
+//   Create   receive uevents, scan the host; no effect outside
+//   Run      read the ledger, serve, listen, watch the folder, register; then the loop
 //   Drain    on a signal: sockets removed, streams ended, waiting calls answered, gRPC shut down
 // Order matters three times. Uevents are received before the host is scanned, and the folder is
 // watched before anything in it is made or looked for, so that nothing is missed in between. And
@@ -54,6 +57,9 @@ constexpr std::chrono::milliseconds kStreamsDeadline{500};
 class LoopTimers final : public core::Timers {
  public:
   explicit LoopTimers(os::EventLoop& loop) : loop_(loop) {}
+  [[nodiscard]] std::chrono::steady_clock::time_point Now() const override {
+    return std::chrono::steady_clock::now();
+  }
   void CallAfter(std::chrono::steady_clock::duration delay, std::function<void()> call) override {
     loop_.CallAfter(delay, std::move(call));
   }
@@ -61,6 +67,16 @@ class LoopTimers final : public core::Timers {
  private:
   os::EventLoop& loop_;
 };
+
+// Empty on a host that does not say, which then seems to have been rebooted at each start; nothing
+// depends on it but a field in the log.
+std::string ReadBootId() {
+  constexpr std::size_t kLength = 64;
+  auto text = os::ReadFile("/proc/sys/kernel/random/boot_id", kLength);
+  if (!text.ok()) return {};
+  while (!text->empty() && text->back() == '\n') text->pop_back();
+  return *std::move(text);
+}
 
 class Daemon final : public App {
  public:
@@ -72,6 +88,8 @@ class Daemon final : public App {
         scanner_(sysfs_),
         knob_(sysfs_),
         settings_(options.state_dir),
+        ledger_(options.data_dir),
+        pods_(*loop_, options.pod_resources_socket),
         pacer_(timers_, std::chrono::steady_clock::now, {.interval = options.rescan_interval},
                [this] { Rescan(); }) {}
 
@@ -89,6 +107,7 @@ class Daemon final : public App {
   absl::Status Serve();
   absl::Status AddPlugin(std::size_t resource);
   void WatchFolderIfNeeded();
+  void OnRegistered();
   void OnUevents(std::span<const os::Uevent> uevents);
   void Rescan();
   void Drain();
@@ -102,6 +121,8 @@ class Daemon final : public App {
   sysfs::GroupScanner scanner_;
   sysfs::MsiWindowFile knob_;
   settings::SettingsDirectory settings_;
+  ledger::LedgerFile ledger_;
+  kubelet::PodResources pods_;
   std::unique_ptr<core::DeviceBroker> broker_;
   std::unique_ptr<os::SignalFd> signals_;
   std::vector<Plugin> plugins_;
@@ -125,18 +146,24 @@ void Daemon::ReceiveUevents() {
 
 absl::Status Daemon::CreateBroker(core::Config config) {
   auto broker = core::DeviceBroker::Create(
-      std::move(config), {.scanner = scanner_,
-                          .knob = knob_,
-                          .settings = settings_,
-                          .timers = timers_,
-                          .has_node =
-                              [this](const std::string& path) {
-                                std::error_code error;
-                                return std::filesystem::exists(options_.dev_root + "/" + path,
-                                                               error);
-                              },
-                          .page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
-                          .patience = {}});
+      std::move(config),
+      {.scanner = scanner_,
+       .knob = knob_,
+       .settings = settings_,
+       .ledger = ledger_,
+       .pods = pods_,
+       .timers = timers_,
+       .has_node =
+           [this](const std::string& path) {
+             std::error_code error;
+             return std::filesystem::exists(options_.dev_root + "/" + path, error);
+           },
+       .page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
+       .boot_id = ReadBootId(),
+       .patience = {},
+       .leave = {.interval = std::min<std::chrono::milliseconds>(
+                     core::Leave{}.interval, std::chrono::milliseconds(options_.release_grace) / 4),
+                 .grace = options_.release_grace}});
   if (!broker.ok()) return broker.status();
   broker_ = *std::move(broker);
   return absl::OkStatus();
@@ -157,8 +184,11 @@ absl::Status Daemon::Run() {
 
 absl::Status Daemon::Serve() {
   RETURN_IF_ERROR(settings_.Prepare());
+  RETURN_IF_ERROR(ledger_.Prepare());
+  RETURN_IF_ERROR(broker_->Open());
   folder_ = std::make_unique<kubelet::FolderWatch>(
       *loop_, options_.kubelet_dir, [this](bool kubelet_started) {
+        if (kubelet_started) broker_->KubeletStarted();
         for (const Plugin& plugin : plugins_) plugin.endpoint->OnFolderChange(kubelet_started);
       });
   broker_->NotifyChanges([this](std::size_t resource) { plugins_[resource].server->SendList(); });
@@ -188,8 +218,7 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
       *loop_, options_.kubelet_dir, broker_->offers()[resource].resource,
       {.connected = [server = server.get()](
                         base::UniqueFd connection) { server->Serve(std::move(connection)); },
-       // Much may have changed while there was no kubelet.
-       .registered = [this] { pacer_.RequestAfter(kRegisteredDelay); }});
+       .registered = [this] { OnRegistered(); }});
   plugins_.push_back({.server = std::move(server), .endpoint = nullptr});
   if (!endpoint.ok()) return endpoint.status();
   plugins_.back().endpoint = *std::move(endpoint);
@@ -208,6 +237,12 @@ void Daemon::WatchFolderIfNeeded() {
   } else {
     folder_->Resume();
   }
+}
+
+// Much may have changed while there was no kubelet.
+void Daemon::OnRegistered() {
+  broker_->KubeletStarted();
+  pacer_.RequestAfter(kRegisteredDelay);
 }
 
 void Daemon::OnUevents(std::span<const os::Uevent> uevents) {
@@ -235,13 +270,14 @@ void Daemon::Drain() {
   if (std::exchange(draining_, true)) return;
   pacer_.Stop();
   uevents_.reset();
-  running_parts_ = 1;  // the servers
+  running_parts_ = 2;  // the servers and the list of pods
   for (const Plugin& plugin : plugins_) {
     if (!plugin.endpoint) continue;
     ++running_parts_;
     plugin.endpoint->Stop([this] { PartStopped(); });
   }
   broker_->Drain();
+  pods_.Stop([this] { PartStopped(); });
   open_servers_ = plugins_.size();
   if (plugins_.empty()) {
     PartStopped();

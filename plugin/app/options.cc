@@ -49,6 +49,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   bool check_config = false;
   bool release = false;
   auto rescan_interval = options.rescan_interval.count();
+  auto release_grace = options.release_grace.count();
   CLI::App cli(
       "Offers VFIO devices to the kubelet and reserves the window in which their MSI doorbells are "
       "mapped.",
@@ -66,9 +67,17 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   AddText(cli, "--state-dir", options.state_dir,
           "The folder for the settings that containers get mounted. It must have this path on the "
           "host.");
+  AddText(cli, "--data-dir", options.data_dir,
+          "The folder of the ledger: what is reserved for whom. It must outlive a reboot.");
+  AddText(cli, "--pod-resources-socket", options.pod_resources_socket,
+          "The kubelet's PodResources API, which says which pod holds what.");
   AddValue(cli, "--rescan-interval", rescan_interval,
            "How often the host is looked at although it reports no change, in seconds: 1 to 86400.")
       ->check(CLI::Range(1, 86400).description(""));
+  AddValue(cli, "--release-grace", release_grace,
+           "How long the kubelet must not have listed a pod before its window is given back, in "
+           "seconds: 1 to 3600.")
+      ->check(CLI::Range(1, 3600).description(""));
   AddText(cli, "--log-level", options.log_level,
           "The lowest level to log: debug, info, warning or error.")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}).description(""));
@@ -90,6 +99,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
     return parsed;
   }
   options.rescan_interval = std::chrono::seconds(rescan_interval);
+  options.release_grace = std::chrono::seconds(release_grace);
   if (check_config) options.action = Options::Action::kCheckConfig;
   if (release) options.action = Options::Action::kRelease;
   return parsed;

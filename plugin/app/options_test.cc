@@ -36,6 +36,8 @@ TEST(OptionsTest, TakesEveryFlagFromTheEnvironmentToo) {
       {"VFIO_DOORBELL_SYSFS_ROOT", &Options::sysfs_root},
       {"VFIO_DOORBELL_DEV_ROOT", &Options::dev_root},
       {"VFIO_DOORBELL_STATE_DIR", &Options::state_dir},
+      {"VFIO_DOORBELL_DATA_DIR", &Options::data_dir},
+      {"VFIO_DOORBELL_POD_RESOURCES_SOCKET", &Options::pod_resources_socket},
       {"VFIO_DOORBELL_LOG_LEVEL", &Options::log_level},
       {"VFIO_DOORBELL_LOG_FORMAT", &Options::log_format},
   };
@@ -52,6 +54,9 @@ TEST(OptionsTest, TakesEveryFlagFromTheEnvironmentToo) {
   setenv("VFIO_DOORBELL_RESCAN_INTERVAL", "5", 1);
   EXPECT_EQ(Parse({}).options.rescan_interval, std::chrono::seconds(5));
   unsetenv("VFIO_DOORBELL_RESCAN_INTERVAL");
+  setenv("VFIO_DOORBELL_RELEASE_GRACE", "7", 1);
+  EXPECT_EQ(Parse({}).options.release_grace, std::chrono::seconds(7));
+  unsetenv("VFIO_DOORBELL_RELEASE_GRACE");
   setenv("VFIO_DOORBELL_CHECK_CONFIG", "true", 1);
   EXPECT_EQ(Parse({}).options.action, Options::Action::kCheckConfig);
   unsetenv("VFIO_DOORBELL_CHECK_CONFIG");
@@ -89,6 +94,7 @@ TEST(OptionsTest, RefusesWhatItDoesNotKnow) {
            {{"--rescan-interval", "-1"}, "--rescan-interval"},
            {{"--rescan-interval", "1m"}, "--rescan-interval"},
            {{"--rescan-interval", "86401"}, "--rescan-interval"},
+           {{"--release-grace", "0"}, "--release-grace"},
            {{"--config"}, "--config"},
            {{"extra"}, "extra"},
            {{"--check-config", "--release"}, "--release"}}) {

@@ -131,6 +131,8 @@ spdlog::level::level_enum ToSpdlog(Level level) {
       return spdlog::level::warn;
     case Level::kError:
       return spdlog::level::err;
+    case Level::kOff:
+      return spdlog::level::off;
   }
   return spdlog::level::err;
 }

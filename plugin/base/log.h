@@ -22,7 +22,8 @@
 // itself.
 namespace dp::log {
 
-enum class Level { kDebug, kInfo, kWarning, kError };
+// kOff: nothing is logged. For tests that do what nobody would read about.
+enum class Level { kDebug, kInfo, kWarning, kError, kOff };
 enum class Format { kText, kJson };
 
 // "debug", "info", "warning" or "error".

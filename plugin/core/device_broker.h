@@ -7,19 +7,19 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "plugin/core/books.h"
+#include "plugin/core/catalogue.h"
 #include "plugin/core/config.h"
+#include "plugin/core/container_start.h"
 #include "plugin/core/grant.h"
-#include "plugin/core/group_nodes.h"
-#include "plugin/core/offers.h"
 #include "plugin/core/ports.h"
-#include "plugin/core/recovery_delay.h"
+#include "plugin/core/reconciler.h"
 #include "plugin/core/reservations.h"
 #include "plugin/core/window_writer.h"
 
@@ -36,28 +36,36 @@ class DeviceBroker {
     HostScanner& scanner;
     MsiWindowKnob& knob;
     SettingsStore& settings;
+    LedgerStore& ledger;
+    PodLister& pods;
     Timers& timers;
     HasNode has_node;
     std::uint64_t page_size = 0;  // of the host, in bytes
+    std::string boot_id;          // of this boot
     Patience patience;
+    Leave leave;
   };
   using Allocated = std::function<void(absl::StatusOr<Grant>)>;
-  using OffersChanged = std::function<void(std::size_t resource)>;
+  using Checked = ContainerStart::Done;
+  using OffersChanged = Catalogue::OffersChanged;
 
-  // Scans the host and adopts the windows of the pool that are in force.
+  // Scans the host; changes nothing.
   // FailedPrecondition: see HostScanner::Scan(). InvalidArgument: see OfferAll().
   static absl::StatusOr<std::unique_ptr<DeviceBroker>> Create(Config config, Host host);
   DeviceBroker(const DeviceBroker&) = delete;
   DeviceBroker& operator=(const DeviceBroker&) = delete;
 
-  [[nodiscard]] std::span<const ResourceOffers> offers() const { return offers_; }
-  // Called after a change of what a resource offers.
-  void NotifyChanges(OffersChanged observer) { observer_ = std::move(observer); }
+  // Reads the ledger, adopts the windows of the pool that are in force, and begins to watch over
+  // both. Before the first call. Not Ok: see Books::Open().
+  absl::Status Open();
 
-  // Looks at the whole host again. Devices that are healthy again are told of when they have
-  // settled (RecoveryDelay); it calls itself then. A host that cannot be read is logged and leaves
-  // things as they are.
-  void Rescan();
+  [[nodiscard]] std::span<const ResourceOffers> offers() const { return catalogue_.offers(); }
+  // Called after a change of what a resource offers.
+  void NotifyChanges(OffersChanged observer) { catalogue_.NotifyChanges(std::move(observer)); }
+  // See Catalogue::Rescan().
+  void Rescan() { catalogue_.Rescan(); }
+  // A kubelet that has just started may not know its pods yet: nothing ends for the grace time.
+  void KubeletStarted() { reservations_.SeeAll(host_.timers.Now()); }
 
   // Reserves a window for these devices and says what their container gets. Calls `done` once,
   // possibly before it returns; one call is served after the other.
@@ -67,10 +75,8 @@ class DeviceBroker {
   // window is free. Whatever fails, windows are as they were before.
   void Allocate(std::size_t resource, std::vector<std::string> devices, Allocated done);
 
-  // The last look before a container starts, at its first start and at each restart.
-  // InvalidArgument, NotFound: as Allocate(). FailedPrecondition: one of the groups is not as it
-  // was handed over, or its window is not the reserved one.
-  absl::Status CheckBeforeStart(std::size_t resource, std::span<const std::string> devices);
+  // See ContainerStart. Calls `done` once, possibly before it returns.
+  void CheckBeforeStart(std::size_t resource, std::vector<std::string> devices, Checked done);
 
   // See PreferDevices().
   absl::StatusOr<std::vector<std::string>> Prefer(std::size_t resource,
@@ -82,46 +88,43 @@ class DeviceBroker {
   void Drain();
 
  private:
+  // A call that waits for its turn. `refuse` answers it without serving it.
+  struct Call {
+    std::function<void()> serve;
+    std::function<void(const absl::Status&)> refuse;
+  };
+  // The Allocate call that is being served.
   struct Request {
     std::size_t resource = 0;
     std::vector<std::string> devices;
     Allocated done;
-    // Once it is being served:
     std::vector<Target> targets;
     std::optional<Window> window;
   };
 
   DeviceBroker(Config config, Host host);
-  void LogStart(const Inventory& inventory, std::size_t adopted) const;
-  void LogSkipped(const Inventory& inventory);
-  [[nodiscard]] absl::StatusOr<std::vector<ResourceOffers>> OffersOf(
-      const Inventory& inventory) const;
-  void Replace(std::size_t resource, std::vector<Offer> offers);
-
-  absl::Status CheckDevices(std::size_t resource, std::span<const std::string> devices) const;
-  absl::StatusOr<Target> LookAgain(std::size_t resource, const std::string& device);
-  std::optional<Target> LookAtGroup(std::size_t resource, const Offer& offer, absl::Status& error);
-  absl::StatusOr<std::vector<Target>> LookAgainAtAll(std::size_t resource,
-                                                     std::span<const std::string> devices);
-  [[nodiscard]] std::string ObserveReason(const Group& group) const;
-
+  void Enqueue(Call call);
   void ServeQueue();
-  void Serve();
+  void EndTurn();
+  void ServeAllocate(Request request);
   void HandOver(std::span<const WindowWriter::Previous> written);
   void Undo(std::span<const WindowWriter::Previous> stuck);
-  [[nodiscard]] Settings MakeSettings(const Request& request) const;
   void Finish(absl::StatusOr<Grant> result);
+  void EnqueueStart(std::size_t resource, std::vector<std::string> devices,
+                    std::optional<ContainerStart::Listed> listed, Checked done);
 
   const Config config_;
   Host host_;
-  std::vector<ResourceOffers> offers_;
-  OffersChanged observer_;
-  RecoveryDelay recovery_delay_;
-  std::set<std::string> skipped_;  // what was logged as skipped by the last scan
+  Catalogue catalogue_;
+  Inventory inventory_;  // of the first look, until Open()
   Reservations reservations_;
+  Books books_;
   WindowWriter writer_;
-  std::deque<Request> queue_;
-  std::optional<Request> current_;
+  Reconciler reconciler_;
+  std::deque<Call> queue_;
+  bool busy_ = false;  // a call is being served
+  std::optional<Request> request_;
+  std::unique_ptr<ContainerStart> start_;
   bool draining_ = false;
 };
 

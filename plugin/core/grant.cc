@@ -46,14 +46,12 @@ Grant MakeGrant(std::span<const Target> targets, const Settings& settings,
     }
   }
 
+  // The kubelet keeps this answer for the life of the pod, so nothing of it may change later: the
+  // window, which may, is in the settings alone.
   grant.environment.emplace_back("PCI_RESOURCE_" + suffix, std::move(functions));
   grant.environment.emplace_back("VFIO_DOORBELL_MODE_" + suffix, ModeName(settings.mode));
   grant.environment.emplace_back("VFIO_DOORBELL_SETTINGS_" + suffix,
                                  grant.settings.container_path + "/settings.json");
-  if (settings.window) {
-    grant.environment.emplace_back("VFIO_DOORBELL_WINDOW_" + suffix,
-                                   FormatWindow(*settings.window));
-  }
   return grant;
 }
 

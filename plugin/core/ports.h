@@ -60,6 +60,8 @@ class SettingsStore {
   virtual absl::StatusOr<std::string> Put(const std::string& key, const Settings& settings) = 0;
   // Removes it. Ok if there is none.
   virtual absl::Status Remove(const std::string& key) = 0;
+  // The keys of all that are there.
+  virtual absl::StatusOr<std::vector<std::string>> Keys() = 0;
 };
 
 // Where the ledger is kept.
@@ -97,10 +99,11 @@ class PodLister {
   virtual void List(Listed done) = 0;
 };
 
-// One-shot timers of the loop.
+// The clock and one-shot timers of the loop.
 class Timers {
  public:
   virtual ~Timers() = default;
+  [[nodiscard]] virtual std::chrono::steady_clock::time_point Now() const = 0;
   virtual void CallAfter(std::chrono::steady_clock::duration delay, std::function<void()> call) = 0;
 };
 

@@ -31,11 +31,11 @@ class RescanPacerTest : public ::testing::Test {
  protected:
   RescanPacerTest() {
     pacer_.Start();
-    start_ = timers_.now();
+    start_ = timers_.Now();
   }
 
   [[nodiscard]] std::chrono::milliseconds Now() const {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(timers_.now() - start_ + worked_);
+    return std::chrono::duration_cast<std::chrono::milliseconds>(timers_.Now() - start_ + worked_);
   }
   // A request each millisecond.
   void Storm(std::chrono::milliseconds duration) {
@@ -56,14 +56,12 @@ class RescanPacerTest : public ::testing::Test {
   std::chrono::milliseconds scan_takes_{0};
   std::chrono::milliseconds worked_{0};           // in scans so far, while no timer runs
   std::vector<std::chrono::milliseconds> scans_;  // when they began
-  fakes::FakeTimers::Duration start_{0};
-  RescanPacer pacer_{
-      timers_, [this] { return std::chrono::steady_clock::time_point(timers_.now() + worked_); },
-      RescanPacer::Pace{},
-      [this] {
-        scans_.push_back(Now());
-        worked_ += scan_takes_;
-      }};
+  std::chrono::steady_clock::time_point start_;
+  RescanPacer pacer_{timers_, [this] { return timers_.Now() + worked_; }, RescanPacer::Pace{},
+                     [this] {
+                       scans_.push_back(Now());
+                       worked_ += scan_takes_;
+                     }};
 };
 
 TEST_F(RescanPacerTest, AnswersAnEventSoonAndABurstOnce) {
@@ -143,8 +141,7 @@ TEST_F(RescanPacerTest, StopsForGood) {
 TEST(RescanPacerStartTest, DoesNothingBeforeItsStart) {
   fakes::FakeTimers timers;
   RescanPacer pacer(
-      timers, [&] { return std::chrono::steady_clock::time_point(timers.now()); }, {},
-      [] { ADD_FAILURE() << "a scan"; });
+      timers, [&] { return timers.Now(); }, {}, [] { ADD_FAILURE() << "a scan"; });
   pacer.Request();
   timers.Advance(300s);
 }

@@ -5,17 +5,51 @@
 
 #include <algorithm>
 #include <map>
-#include <string_view>
 #include <utility>
 
 #include "plugin/base/log.h"
-#include "plugin/core/offers.h"
+
+// A window is claimed in the pool once by each lease that has it, and once for each group that
+// still has it although its lease has ended. So it is free exactly when no living pod has it and no
+// group maps doorbells there, whatever happened in between, and two owners cannot come about.
 
 namespace dp::core {
 namespace {
 
 bool Contains(std::span<const std::string> devices, const std::string& device) {
   return std::find(devices.begin(), devices.end(), device) != devices.end();
+}
+
+std::vector<std::string> DevicesOf(const Allocation& allocation) {
+  std::vector<std::string> devices;
+  devices.reserve(allocation.holdings.size());
+  for (const Holding& holding : allocation.holdings) devices.push_back(holding.device);
+  return devices;
+}
+
+std::string ResourceOf(std::span<const ResourceOffers> offers, const std::string& device) {
+  for (const ResourceOffers& resource : offers) {
+    if (resource.Find(device) != nullptr) return resource.resource;
+  }
+  return {};
+}
+
+bool HasOnly(const Reservation& reservation, std::span<const std::string> devices) {
+  return std::all_of(reservation.allocations.begin(), reservation.allocations.end(),
+                     [&](const Allocation& allocation) {
+                       return std::all_of(allocation.holdings.begin(), allocation.holdings.end(),
+                                          [&](const Holding& holding) {
+                                            return Contains(devices, holding.device);
+                                          });
+                     });
+}
+
+std::set<PodName> HoldersOf(const Reservation& reservation, const PodIndex& pods) {
+  std::set<PodName> holders;
+  for (const Allocation& allocation : reservation.allocations) {
+    holders.merge(pods.HoldersOf(allocation));
+  }
+  return holders;
 }
 
 }  // namespace
@@ -29,73 +63,223 @@ std::string MembersOf(const Group& group) {
   return members;
 }
 
+std::string FormatPod(const PodName& pod) { return pod.space + "/" + pod.name; }
+
 Reservations::Reservations(Pool pool, MsiWindowKnob& knob, SettingsStore& settings)
     : pool_(pool), knob_(knob), settings_(settings) {}
 
-std::size_t Reservations::Adopt(const Inventory& inventory) {
-  std::map<Window, std::vector<HeldGroup>> found;
+void Reservations::Restore(const Ledger& ledger, Time now) {
+  for (const Reservation& reservation : ledger.reservations) {
+    if (reservation.window) pool_.Claim(*reservation.window);
+    leases_.push_back({.reservation = reservation, .last_seen = now, .settled = false});
+  }
+}
+
+std::size_t Reservations::Adopt(const Inventory& inventory, std::span<const ResourceOffers> offers,
+                                Time now) {
+  std::map<Window, Reservation> found;
   for (const Group& group : inventory.groups) {
     if (group.knob != Knob::kPresent || !group.window || !pool_.Overlaps(*group.window)) continue;
-    found[*group.window].push_back({.device = DeviceIdOf(group),
-                                    .group = group.number,
-                                    .members = MembersOf(group),
-                                    .window = group.window,
-                                    .ended = false});
+    const std::string device = DeviceIdOf(group);
+    if (const Found known = Find(device); known.lease != nullptr) {
+      if (known.lease->reservation.window == group.window && known.holding->group == group.number)
+        continue;
+      // The daemon ended between writing the group and writing the ledger, which is right: what it
+      // does not say has not been promised to anybody.
+      pool_.Claim(*group.window);
+      leftovers_.push_back({.device = device, .group = group.number, .window = *group.window});
+      continue;
+    }
+    Reservation& reservation = found[*group.window];
+    reservation.window = group.window;
+    reservation.allocations.push_back({.resource = ResourceOf(offers, device),
+                                       .holdings = {{.device = device,
+                                                     .group = group.number,
+                                                     .members = MembersOf(group),
+                                                     .reserved = true}}});
   }
-  for (auto& [window, holdings] : found) {
+  for (auto& [window, reservation] : found) {
     pool_.Claim(window);
-    reservations_.push_back(
-        {.window = window, .holdings = std::move(holdings), .settings_key = ""});
+    leases_.push_back({.reservation = std::move(reservation), .last_seen = now, .settled = false});
   }
   return found.size();
 }
 
-const HeldGroup* Reservations::Find(const std::string& device) const {
-  for (const Reservation& reservation : reservations_) {
-    for (const HeldGroup& holding : reservation.holdings) {
-      if (holding.device == device && !holding.ended) return &holding;
+void Reservations::AdoptSettings(std::span<const std::string> keys, const Inventory& inventory,
+                                 std::span<const ResourceOffers> offers, Time now) {
+  for (const std::string& key : keys) {
+    if (Find(key).lease != nullptr) continue;
+    Holding holding{.device = key, .group = 0, .members = {}, .reserved = false};
+    for (const Group& group : inventory.groups) {
+      if (DeviceIdOf(group) != key) continue;
+      holding.group = group.number;
+      holding.members = MembersOf(group);
+    }
+    Allocation allocation{.resource = ResourceOf(offers, key), .holdings = {std::move(holding)}};
+    leases_.push_back({.reservation = {.window = std::nullopt,
+                                       .pod = std::nullopt,
+                                       .allocations = {std::move(allocation)}},
+                       .last_seen = now,
+                       .settled = false});
+  }
+}
+
+Reservations::Found Reservations::Find(const std::string& device) {
+  for (Lease& lease : leases_) {
+    for (const Allocation& allocation : lease.reservation.allocations) {
+      for (const Holding& holding : allocation.holdings) {
+        if (holding.device == device) return {&lease, &allocation, &holding};
+      }
     }
   }
-  return nullptr;
+  return {};
+}
+
+std::vector<Reservations::Lease*> Reservations::LeasesOf(const PodName& pod, const PodIndex& pods) {
+  std::vector<Lease*> leases;
+  for (Lease& lease : leases_) {
+    if (HoldersOf(lease.reservation, pods).contains(pod)) leases.push_back(&lease);
+  }
+  return leases;
+}
+
+std::vector<Reservation> Reservations::Snapshot() const {
+  std::vector<Reservation> reservations;
+  reservations.reserve(leases_.size() + 1);
+  for (const Lease& lease : leases_) reservations.push_back(lease.reservation);
+  return reservations;
+}
+
+std::vector<Reservation> Reservations::SnapshotAfter(const std::optional<Window>& window,
+                                                     const Allocation& allocation) const {
+  const std::vector<std::string> devices = DevicesOf(allocation);
+  std::vector<Reservation> reservations = Snapshot();
+  for (Reservation& reservation : reservations) {
+    for (Allocation& former : reservation.allocations) {
+      std::erase_if(former.holdings,
+                    [&](const Holding& holding) { return Contains(devices, holding.device); });
+    }
+    std::erase_if(reservation.allocations,
+                  [](const Allocation& former) { return former.holdings.empty(); });
+  }
+  std::erase_if(reservations,
+                [](const Reservation& reservation) { return reservation.allocations.empty(); });
+  reservations.push_back({.window = window, .pod = std::nullopt, .allocations = {allocation}});
+  return reservations;
 }
 
 void Reservations::EndFormer(std::span<const std::string> devices) {
-  for (Reservation& reservation : reservations_) {
-    const bool ended =
-        std::any_of(reservation.holdings.begin(), reservation.holdings.end(),
-                    [&](const HeldGroup& holding) { return Contains(devices, holding.device); });
-    if (!ended) continue;
-    for (HeldGroup& holding : reservation.holdings) {
-      if (!Contains(devices, holding.device)) holding.ended = true;
-    }
+  for (const std::string& device : devices) {
+    if (Lease* lease = Find(device).lease; lease != nullptr) End(*lease, devices);
   }
-  ResetEnded();
+  DropEmpty();
+  ResetLeftovers();
 }
 
-void Reservations::ResetEnded() {
-  for (Reservation& reservation : reservations_) {
-    std::erase_if(reservation.holdings,
-                  [this](const HeldGroup& holding) { return holding.ended && ResetOne(holding); });
+// Of the devices in `but` the lease keeps a record: if their new allocation fails, their groups are
+// as they were.
+void Reservations::End(Lease& lease, std::span<const std::string> but) {
+  Reservation& reservation = lease.reservation;
+  for (Allocation& allocation : reservation.allocations) {
+    for (const Holding& holding : allocation.holdings) {
+      if (Contains(but, holding.device)) continue;
+      // Of whichever allocation it was the first.
+      RemoveSettings(holding.device);
+      if (!holding.reserved || !reservation.window) continue;
+      pool_.Claim(*reservation.window);
+      leftovers_.push_back(
+          {.device = holding.device, .group = holding.group, .window = *reservation.window});
+    }
+    std::erase_if(allocation.holdings,
+                  [&](const Holding& holding) { return !Contains(but, holding.device); });
   }
-  DropEmpty("");
+  std::erase_if(reservation.allocations,
+                [](const Allocation& allocation) { return allocation.holdings.empty(); });
+  reservation.pod = std::nullopt;
+  lease.settled = false;
+}
+
+void Reservations::DropEmpty() {
+  std::erase_if(leases_, [this](const Lease& lease) {
+    if (!lease.reservation.allocations.empty()) return false;
+    if (lease.reservation.window) pool_.Release(*lease.reservation.window);
+    return true;
+  });
+}
+
+bool Reservations::Reconcile(const PodIndex& pods, Time asked,
+                             std::chrono::steady_clock::duration grace) {
+  bool changed = false;
+  for (Lease& lease : leases_) {
+    Reservation& reservation = lease.reservation;
+    const std::set<PodName> holders = HoldersOf(reservation, pods);
+    if (!holders.empty()) {
+      lease.last_seen = std::max(lease.last_seen, asked);
+      if (holders.size() == 1 && reservation.pod != *holders.begin()) {
+        reservation.pod = *holders.begin();
+        changed = true;
+      }
+      continue;
+    }
+    if (asked - lease.last_seen < grace) continue;
+    log::Info("reservation ended",
+              {{"device", reservation.allocations.front().key()},
+               {"pod", reservation.pod ? FormatPod(*reservation.pod) : std::string("unknown")},
+               {"reason", "pod_gone"}});
+    End(lease, {});
+    changed = true;
+  }
+  DropEmpty();
+  return changed;
+}
+
+void Reservations::SeeAll(Time now) {
+  for (Lease& lease : leases_) lease.last_seen = std::max(lease.last_seen, now);
+}
+
+std::size_t Reservations::ResetLeftovers() {
+  std::erase_if(leftovers_, [this](Leftover& leftover) {
+    if (!ResetOne(leftover)) return false;
+    pool_.Release(leftover.window);
+    return true;
+  });
+  return leftovers_.size();
+}
+
+bool Reservations::IsReserved(const Leftover& leftover) const {
+  for (const Lease& lease : leases_) {
+    if (lease.reservation.window != leftover.window) continue;
+    for (const Allocation& allocation : lease.reservation.allocations) {
+      for (const Holding& holding : allocation.holdings) {
+        if (holding.reserved && holding.group == leftover.group) return true;
+      }
+    }
+  }
+  return false;
 }
 
 // Whether the group has let go of its window.
-bool Reservations::ResetOne(const HeldGroup& holding) {
-  if (!holding.window) return true;
-  const absl::Status status = knob_.Reset(holding.group);
-  // A group that is gone has taken its window along.
+bool Reservations::ResetOne(Leftover& leftover) {
+  const absl::StatusOr<Window> now = knob_.Read(leftover.group);
+  // The pod of one that was meant to end has it again.
+  if (IsReserved(leftover)) return true;
+  // The group is gone, or its number is another one's, as after a reboot, or its window was moved
+  // for somebody else. Windows that are claimed are in one place only, so this is no longer ours.
+  if (absl::IsNotFound(now.status()) || (now.ok() && *now != leftover.window)) return true;
+  const absl::Status status = now.ok() ? knob_.Reset(leftover.group) : now.status();
   if (status.ok() || absl::IsNotFound(status)) {
-    log::Info("window released", {{"device", holding.device},
-                                  {"group", holding.group},
-                                  {"window", FormatWindow(*holding.window)}});
+    log::Info("window released", {{"device", leftover.device},
+                                  {"group", leftover.group},
+                                  {"window", FormatWindow(leftover.window)}});
     return true;
   }
-  log::Warning("window still held",
-               {{"reason", absl::IsUnavailable(status) ? "group_busy" : "reset_refused"},
-                {"device", holding.device},
-                {"group", holding.group},
-                {"error", status}});
+  if (!std::exchange(leftover.told, true)) {
+    log::Warning("window still held",
+                 {{"reason", absl::IsUnavailable(status) ? "group_busy" : "reset_refused"},
+                  {"device", leftover.device},
+                  {"group", leftover.group},
+                  {"error", status}});
+  }
   return false;
 }
 
@@ -103,16 +287,12 @@ absl::StatusOr<Window> Reservations::TakeWindow(std::span<const std::string> dev
   if (const auto window = pool_.Take()) return *window;
   // The pool may be held by the very devices that are asked for; what they have has ended, so they
   // can have it again.
-  for (const Reservation& reservation : reservations_) {
-    const bool ours_alone =
-        std::all_of(reservation.holdings.begin(), reservation.holdings.end(),
-                    [&](const HeldGroup& holding) { return Contains(devices, holding.device); });
-    if (!reservation.window || !ours_alone ||
-        reservation.window->size != pool_.pool().window_size) {
+  for (const Lease& lease : leases_) {
+    const auto& window = lease.reservation.window;
+    if (!window || window->size != pool_.pool().window_size || !HasOnly(lease.reservation, devices))
       continue;
-    }
-    pool_.Claim(*reservation.window);
-    return *reservation.window;
+    pool_.Claim(*window);
+    return *window;
   }
   return absl::ResourceExhaustedError(fmt::format(
       "all {} windows of {:#x} bytes of the pool [{:#010x}, {:#010x}) are reserved, by {}",
@@ -122,54 +302,70 @@ absl::StatusOr<Window> Reservations::TakeWindow(std::span<const std::string> dev
 
 std::string Reservations::DescribeHolders() const {
   constexpr std::size_t kNamed = 4;
-  std::vector<std::string_view> named;
-  std::size_t count = 0;
-  for (const Reservation& reservation : reservations_) {
-    for (const HeldGroup& holding : reservation.holdings) {
-      if (holding.window && count++ < kNamed) named.push_back(holding.device);
-    }
+  std::vector<std::string> holders;
+  for (const Lease& lease : leases_) {
+    const Reservation& reservation = lease.reservation;
+    if (!reservation.window) continue;
+    holders.push_back(reservation.pod ? "pod " + FormatPod(*reservation.pod)
+                                      : "device " + reservation.allocations.front().key());
   }
-  std::string text = fmt::format("{}", fmt::join(named, ", "));
-  if (count > kNamed) text += fmt::format(" and {} more devices", count - kNamed);
+  for (const Leftover& leftover : leftovers_) {
+    holders.push_back(fmt::format("device {}, whose pod has gone", leftover.device));
+  }
+  const std::size_t count = holders.size();
+  holders.resize(std::min(count, kNamed));
+  std::string text = fmt::format("{}", fmt::join(holders, ", "));
+  if (count > kNamed) text += fmt::format(" and {} more", count - kNamed);
   return text;
 }
 
 void Reservations::GiveBack(Window window) { pool_.Release(window); }
 
-void Reservations::Commit(std::optional<Window> window, std::vector<HeldGroup> holdings,
-                          std::string settings_key) {
-  for (Reservation& reservation : reservations_) {
-    std::erase_if(reservation.holdings, [&](const HeldGroup& former) {
-      return std::any_of(holdings.begin(), holdings.end(), [&](const HeldGroup& holding) {
-        return former.device == holding.device || former.group == holding.group;
-      });
-    });
+void Reservations::Commit(const std::optional<Window>& window, Allocation allocation, Time now) {
+  const std::vector<std::string> devices = DevicesOf(allocation);
+  for (Lease& lease : leases_) {
+    for (Allocation& former : lease.reservation.allocations) {
+      const std::string key = former.key();
+      std::erase_if(former.holdings,
+                    [&](const Holding& holding) { return Contains(devices, holding.device); });
+      // Else the new allocation's settings are there, or those of what is left.
+      if (Contains(devices, key) && key != allocation.key()) RemoveSettings(key);
+    }
+    std::erase_if(lease.reservation.allocations,
+                  [](const Allocation& former) { return former.holdings.empty(); });
   }
-  DropEmpty(settings_key);
-  reservations_.push_back(
-      {.window = window, .holdings = std::move(holdings), .settings_key = std::move(settings_key)});
+  DropEmpty();
+  leases_.push_back({.reservation = {.window = window,
+                                     .pod = std::nullopt,
+                                     .allocations = {std::move(allocation)}},
+                     .last_seen = now,
+                     .settled = false});
 }
 
-void Reservations::KeepStuck(Window window, std::vector<HeldGroup> holdings) {
-  for (HeldGroup& holding : holdings) {
-    holding.window = window;
-    holding.ended = true;
+void Reservations::KeepStuck(Window window, const Allocation& allocation,
+                             std::span<const std::uint32_t> groups) {
+  for (const Holding& holding : allocation.holdings) {
+    if (std::find(groups.begin(), groups.end(), holding.group) == groups.end()) continue;
+    pool_.Claim(window);
+    leftovers_.push_back({.device = holding.device, .group = holding.group, .window = window});
   }
-  reservations_.push_back({.window = window, .holdings = std::move(holdings), .settings_key = ""});
+  pool_.Release(window);
 }
 
-void Reservations::DropEmpty(const std::string& settings_key_in_use) {
-  std::erase_if(reservations_, [&](const Reservation& reservation) {
-    if (!reservation.holdings.empty()) return false;
-    if (reservation.window) pool_.Release(*reservation.window);
-    if (reservation.settings_key.empty() || reservation.settings_key == settings_key_in_use) {
-      return true;
-    }
-    if (const absl::Status status = settings_.Remove(reservation.settings_key); !status.ok()) {
-      log::Warning("settings not removed", {{"reason", "settings_remove"}, {"error", status}});
-    }
-    return true;
-  });
+void Reservations::Merge(Lease& into, Lease& from) {
+  if (&into == &from) return;
+  auto& allocations = from.reservation.allocations;
+  into.last_seen = std::max(into.last_seen, from.last_seen);
+  std::move(allocations.begin(), allocations.end(),
+            std::back_inserter(into.reservation.allocations));
+  allocations.clear();
+  DropEmpty();
+}
+
+void Reservations::RemoveSettings(const std::string& key) {
+  if (const absl::Status status = settings_.Remove(key); !status.ok()) {
+    log::Warning("settings not removed", {{"reason", "settings_remove"}, {"error", status}});
+  }
 }
 
 }  // namespace dp::core

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <list>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,73 +14,121 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "plugin/core/inventory.h"
+#include "plugin/core/ledger.h"
+#include "plugin/core/offers.h"
+#include "plugin/core/pod_index.h"
 #include "plugin/core/ports.h"
 #include "plugin/core/window_pool.h"
 
 namespace dp::core {
 
-// A group of an allocation.
-struct HeldGroup {
-  std::string device;            // ID of the advertised Device
-  std::uint32_t group = 0;       // its number in this boot
-  std::string members;           // MembersOf() when it was handed over
-  std::optional<Window> window;  // reserved for it; empty: nothing was written (observe mode)
-  bool ended = false;            // its pod has gone, but the kernel refused to reset it so far
-};
-
 // All members of the group as one text, to be compared.
 std::string MembersOf(const Group& group);
 
-// The record of what was handed over, and of the windows of the pool.
+// "namespace/name".
+std::string FormatPod(const PodName& pod);
+
+// The record of what is handed over, and of the windows of the pool.
 //
-// A reservation ends in one case only: the kubelet allocates one of its devices again, which it
-// does for one pod at a time. The device plugin API has no release call, and any other guess could
-// take the window from a pod that is admitted but not started yet.
-// docs/adr/2026-11-23-kernel-is-the-record.md
+// A reservation ends in two ways: the kubelet allocates one of its devices again, which it does for
+// one pod at a time, or it has not listed a pod with them for the grace time. The windows of its
+// groups then are nobody's, and put back to the kernel's default as soon as the kernel lets them:
+// EBUSY says that a VMM still holds the group. A window is free once no group has it any more.
+// docs/adr/2026-11-24-windows-have-leases.md
 class Reservations {
  public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  // A reservation, and what is known of it in this run only.
+  struct Lease {
+    Reservation reservation;
+    Time last_seen;        // when its pod was last known to be there
+    bool settled = false;  // its pod was asked for before a start, and has one window
+  };
+  struct Found {
+    Lease* lease = nullptr;
+    const Allocation* allocation = nullptr;
+    const Holding* holding = nullptr;
+  };
+
   Reservations(Pool pool, MsiWindowKnob& knob, SettingsStore& settings);
 
-  // At start: takes over every window of the pool that the kernel has in force, ours or not; groups
-  // with the same window are one reservation. Returns how many windows.
-  std::size_t Adopt(const Inventory& inventory);
+  // At start, first: what the ledger has.
+  void Restore(const Ledger& ledger, Time now);
+  // At start, second: every window of the pool that the kernel has in force and the ledger does not
+  // know, ours or not, as a reservation of a pod that is not known. Groups with the same window are
+  // one. Returns how many windows.
+  std::size_t Adopt(const Inventory& inventory, std::span<const ResourceOffers> offers, Time now);
 
-  // What is handed over with the device now; null: nothing.
-  [[nodiscard]] const HeldGroup* Find(const std::string& device) const;
+  // At start, third: settings that neither has anything about, as an allocation that is observed
+  // only; so they go when their pod has gone.
+  void AdoptSettings(std::span<const std::string> keys, const Inventory& inventory,
+                     std::span<const ResourceOffers> offers, Time now);
 
-  // The devices are being allocated again: ends the reservations they are part of. Groups of those
-  // that are not among `devices` are reset, now or, if the kernel says that a VMM still owns them,
-  // at one of the next calls.
+  // What is handed over with the device now; its lease is null if nothing is.
+  [[nodiscard]] Found Find(const std::string& device);
+  // The leases of this pod by the kubelet's list, the oldest first.
+  [[nodiscard]] std::vector<Lease*> LeasesOf(const PodName& pod, const PodIndex& pods);
+
+  // What is to be kept on disk.
+  [[nodiscard]] std::vector<Reservation> Snapshot() const;
+  // The same, as it will be after Commit() with these arguments.
+  [[nodiscard]] std::vector<Reservation> SnapshotAfter(const std::optional<Window>& window,
+                                                       const Allocation& allocation) const;
+
+  // The devices are being allocated again: ends the reservations they are part of.
   void EndFormer(std::span<const std::string> devices);
+  // Ends reservations whose pod has not been listed for `grace`; those that it lists get their
+  // pod's name. `asked` is when the kubelet was asked. Returns whether anything has changed.
+  bool Reconcile(const PodIndex& pods, Time asked, std::chrono::steady_clock::duration grace);
+  // The pods of all reservations are taken for present at `now`: the grace time begins anew.
+  void SeeAll(Time now);
+
+  // Puts groups back to the default whose windows are nobody's any more. Returns how many windows
+  // are still held.
+  std::size_t ResetLeftovers();
 
   // A window for an allocation of `devices`, to be followed by Commit() or GiveBack().
   // ResourceExhausted: names the pool, its size and its holders.
   absl::StatusOr<Window> TakeWindow(std::span<const std::string> devices);
   void GiveBack(Window window);
 
-  // Records an allocation, in place of what its devices had before. `settings_key` is what
-  // SettingsStore knows it by; `window` is empty if nothing was reserved.
-  void Commit(std::optional<Window> window, std::vector<HeldGroup> holdings,
-              std::string settings_key);
+  // Records an allocation, in place of what its devices and groups had before. `window` is empty if
+  // nothing was reserved.
+  void Commit(const std::optional<Window>& window, Allocation allocation, Time now);
   // The window was to be given back, but is still in force in these groups.
-  void KeepStuck(Window window, std::vector<HeldGroup> holdings);
+  void KeepStuck(Window window, const Allocation& allocation,
+                 std::span<const std::uint32_t> groups);
+
+  // The allocations of `from` become part of `into`, which has a window; that of `from`, if it has
+  // another one, is free.
+  void Merge(Lease& into, Lease& from);
+
+  // No reservation, and no window that is still held.
+  [[nodiscard]] bool empty() const { return leases_.empty() && leftovers_.empty(); }
 
  private:
-  struct Reservation {
-    std::optional<Window> window;
-    std::vector<HeldGroup> holdings;
-    std::string settings_key;  // empty: none known
+  // A group that still has a window which is nobody's. It holds a claim on the window.
+  struct Leftover {
+    std::string device;
+    std::uint32_t group = 0;
+    Window window;
+    bool told = false;  // that it is still held
   };
 
-  void ResetEnded();
+  void End(Lease& lease, std::span<const std::string> but);
+  void DropEmpty();
+  [[nodiscard]] bool IsReserved(const Leftover& leftover) const;
+  bool ResetOne(Leftover& leftover);
+  void RemoveSettings(const std::string& key);
   [[nodiscard]] std::string DescribeHolders() const;
-  bool ResetOne(const HeldGroup& holding);
-  void DropEmpty(const std::string& settings_key_in_use);
 
   WindowPool pool_;
   MsiWindowKnob& knob_;
   SettingsStore& settings_;
-  std::vector<Reservation> reservations_;
+  // In the order in which they were made; a list, since leases are referred to.
+  std::list<Lease> leases_;
+  std::vector<Leftover> leftovers_;
 };
 
 }  // namespace dp::core

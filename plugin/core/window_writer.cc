@@ -16,9 +16,11 @@ namespace dp::core {
 WindowWriter::WindowWriter(MsiWindowKnob& knob, Timers& timers, Patience patience)
     : knob_(knob), timers_(timers), patience_(patience) {}
 
-void WindowWriter::Write(std::vector<std::uint32_t> groups, Window window, Done done) {
+void WindowWriter::Write(std::vector<std::uint32_t> groups, Window window, OnBusy on_busy,
+                         Done done) {
   job_ = Job{.groups = std::move(groups),
              .window = window,
+             .on_busy = on_busy,
              .done = std::move(done),
              .written = {},
              .waited = std::chrono::milliseconds{0},
@@ -31,7 +33,8 @@ void WindowWriter::Continue() {
   while (job_->written.size() < job_->groups.size()) {
     absl::Status status = WriteOne(job_->groups[job_->written.size()]);
     if (status.ok()) continue;
-    if (!absl::IsUnavailable(status) || job_->waited >= patience_.total) {
+    if (!absl::IsUnavailable(status) || job_->on_busy == OnBusy::kFail ||
+        job_->waited >= patience_.total) {
       Finish(std::move(status));
       return;
     }

@@ -41,11 +41,13 @@ class WindowWriter {
     std::vector<Previous> written;
   };
   using Done = std::function<void(Outcome)>;
+  // What to do about a group that a VMM owns (EBUSY).
+  enum class OnBusy { kWait, kFail };
 
   WindowWriter(MsiWindowKnob& knob, Timers& timers, Patience patience);
 
-  // Calls `done` once, possibly before it returns.
-  void Write(std::vector<std::uint32_t> groups, Window window, Done done);
+  // Calls `done` once, possibly before it returns; with kFail always before.
+  void Write(std::vector<std::uint32_t> groups, Window window, OnBusy on_busy, Done done);
   // Ends the write that waits, if there is one, as Unavailable with this message.
   void Abandon(std::string_view message);
   // Gives groups back what they had. Returns those for which the kernel refused, which it logs.
@@ -55,6 +57,7 @@ class WindowWriter {
   struct Job {
     std::vector<std::uint32_t> groups;
     Window window;
+    OnBusy on_busy = OnBusy::kWait;
     Done done;
     std::vector<Previous> written;
     std::chrono::milliseconds waited{0};

@@ -29,10 +29,11 @@ class WindowWriterTest : public ::testing::Test {
   }
 
   void Write() {
-    writer_.Write({7, 8, 9}, kNew, [this](WindowWriter::Outcome outcome) {
-      ASSERT_FALSE(outcome_.has_value());
-      outcome_ = std::move(outcome);
-    });
+    writer_.Write({7, 8, 9}, kNew, WindowWriter::OnBusy::kWait,
+                  [this](WindowWriter::Outcome outcome) {
+                    ASSERT_FALSE(outcome_.has_value());
+                    outcome_ = std::move(outcome);
+                  });
   }
   void ExpectUntouched() {
     EXPECT_EQ(knob_.WindowOf(7), kFixedWindow);

@@ -100,7 +100,7 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
     return OnLoop(
         context,
         [this, request](auto finish) {
-          finish(broker_.CheckBeforeStart(resource_, Strings(request->devices_ids())));
+          broker_.CheckBeforeStart(resource_, Strings(request->devices_ids()), finish);
         },
         "PreStartContainer");
   }

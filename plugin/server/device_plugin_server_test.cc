@@ -11,7 +11,9 @@
 #include "api/kubelet/v1beta1/api.grpc.pb.h"
 #include "plugin/os/unix_connect.h"
 #include "plugin/os/unix_listener.h"
+#include "tests/fakes/fake_ledger_store.h"
 #include "tests/fakes/fake_msi_window_knob.h"
+#include "tests/fakes/fake_pod_lister.h"
 #include "tests/fakes/fake_settings_store.h"
 #include "tests/fakes/fake_timers.h"
 #include "tests/fakes/loop_thread.h"
@@ -52,11 +54,16 @@ class DevicePluginServerTest : public ::testing::Test {
         core::DeviceBroker::Create(std::move(config), {.scanner = host_,
                                                        .knob = knob_,
                                                        .settings = store_,
+                                                       .ledger = ledger_,
+                                                       .pods = pods_,
                                                        .timers = timers_,
                                                        .has_node = [](const auto&) { return true; },
                                                        .page_size = 4096,
-                                                       .patience = {}});
+                                                       .boot_id = "this-boot",
+                                                       .patience = {},
+                                                       .leave = {}});
     broker_ = std::move(broker).value();
+    ASSERT_TRUE(broker_->Open().ok());
     auto server = DevicePluginServer::Create(
         thread_.loop(), *broker_, 0,
         {.list_sent = [] {}, .watched = [this](bool watched) { watched_.push_back(watched); }});
@@ -97,11 +104,25 @@ class DevicePluginServerTest : public ::testing::Test {
     v1beta1::PreStartContainerResponse response;
     return stub_->PreStartContainer(&context, request, &response);
   }
+  grpc::Status Prefer(const std::vector<std::string>& available, int size,
+                      v1beta1::PreferredAllocationResponse* response = nullptr) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    v1beta1::PreferredAllocationRequest request;
+    auto& container = *request.add_container_requests();
+    for (const std::string& device : available) container.add_available_deviceids(device);
+    container.set_allocation_size(size);
+    v1beta1::PreferredAllocationResponse ignored;
+    return stub_->GetPreferredAllocation(&context, request,
+                                         response == nullptr ? &ignored : response);
+  }
 
   fakes::TemporaryFolder folder_;
   fakes::FakeHost host_;
   fakes::FakeMsiWindowKnob knob_{host_};
   fakes::FakeSettingsStore store_;
+  fakes::FakeLedgerStore ledger_;
+  fakes::FakePodLister pods_;
   fakes::FakeTimers timers_;
   std::vector<bool> watched_;
   fakes::LoopThread thread_;
@@ -196,10 +217,9 @@ TEST_F(DevicePluginServerTest, EndsStreamsCleanly) {
 TEST_F(DevicePluginServerTest, AnswersAllocate) {
   v1beta1::ContainerAllocateResponse response;
   ASSERT_TRUE(Allocate({"0000:01:00.0"}, &response).ok());
-  EXPECT_EQ(response.envs().size(), 4U);
+  EXPECT_EQ(response.envs().size(), 3U);
   EXPECT_EQ(response.envs().at("PCI_RESOURCE_VENDOR_EXAMPLE_NVME"), "0000:01:00.0");
-  EXPECT_EQ(response.envs().at("VFIO_DOORBELL_WINDOW_VENDOR_EXAMPLE_NVME"),
-            "0x09100000 0x00100000");
+  EXPECT_EQ(response.envs().at("VFIO_DOORBELL_MODE_VENDOR_EXAMPLE_NVME"), "enforce");
   ASSERT_EQ(response.devices_size(), 2);
   for (const auto& node : response.devices()) {
     EXPECT_EQ(node.host_path(), node.container_path());
@@ -233,7 +253,7 @@ TEST_F(DevicePluginServerTest, RefusesBadDevices) {
   const grpc::Status unhealthy = Allocate({"0000:02:00.0"});
   EXPECT_EQ(unhealthy.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(unhealthy.error_message(), HasSubstr("0000:02:00.1"));
-  EXPECT_EQ(PreStart({"0000:01:00.0"}).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(PreStart({"0000:02:00.0"}).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   thread_.Do([this] { EXPECT_TRUE(knob_.writes.empty()); });
 }
 
@@ -262,7 +282,7 @@ TEST_F(DevicePluginServerTest, AnswersOthersWhileAnAllocationWaits) {
     thread_.Do([&] { waits = !timers_.idle(); });
   }
   ASSERT_TRUE(waits) << "waited 10 s for the allocation to find its group busy";
-  EXPECT_EQ(PreStart({"0000:01:00.0"}).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(Prefer({"0000:02:00.0"}, 1).error_code(), grpc::StatusCode::OK);
   thread_.Do([this] { timers_.Advance(kPatience); });
   const grpc::Status status = waiting.get();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -270,20 +290,11 @@ TEST_F(DevicePluginServerTest, AnswersOthersWhileAnAllocationWaits) {
 }
 
 TEST_F(DevicePluginServerTest, PrefersDevices) {
-  v1beta1::PreferredAllocationRequest request;
-  auto& container = *request.add_container_requests();
-  container.add_available_deviceids("0000:02:00.0");
-  container.add_available_deviceids("0000:01:00.0");
-  container.set_allocation_size(1);
   v1beta1::PreferredAllocationResponse response;
-  grpc::ClientContext context;
-  ASSERT_TRUE(stub_->GetPreferredAllocation(&context, request, &response).ok());
+  ASSERT_TRUE(Prefer({"0000:02:00.0", "0000:01:00.0"}, 1, &response).ok());
   ASSERT_EQ(response.container_responses_size(), 1);
   EXPECT_THAT(response.container_responses(0).deviceids(), ElementsAre("0000:01:00.0"));
-
-  container.set_allocation_size(3);
-  grpc::ClientContext second;
-  EXPECT_EQ(stub_->GetPreferredAllocation(&second, request, &response).error_code(),
+  EXPECT_EQ(Prefer({"0000:02:00.0", "0000:01:00.0"}, 3).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
 }
 

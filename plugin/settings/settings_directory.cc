@@ -49,6 +49,17 @@ absl::StatusOr<std::string> SettingsDirectory::Put(const std::string& key,
   return directory;
 }
 
+absl::StatusOr<std::vector<std::string>> SettingsDirectory::Keys() {
+  std::vector<std::string> keys;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(root_, error), end; !error && entry != end;
+       entry.increment(error)) {
+    keys.push_back(entry->path().filename().string());
+  }
+  if (!error) return keys;
+  return absl::ErrnoToStatus(error.value(), fmt::format("cannot read {}", root_));
+}
+
 absl::Status SettingsDirectory::Remove(const std::string& key) {
   const std::string directory = root_ + "/" + key;
   std::error_code error;

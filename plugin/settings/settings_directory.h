@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,6 +23,7 @@ class SettingsDirectory final : public core::SettingsStore {
 
   absl::StatusOr<std::string> Put(const std::string& key, const core::Settings& settings) override;
   absl::Status Remove(const std::string& key) override;
+  absl::StatusOr<std::vector<std::string>> Keys() override;
 
  private:
   const std::string root_;

@@ -32,6 +32,7 @@ CONFIG = pathlib.Path(__file__).parent / "config.yaml"
 VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
 PLUGIN_POD = "vfio-doorbell-plugin"
 CONFIG_PATH = "/etc/vfio-doorbell/config.yaml"
+LEDGER = "/var/lib/vfio-doorbell/ledger.json"
 CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
 DEVICES = ["nvme", "edu", "pair"]
 READ_BYTES = 4 << 20  # what the guest reads: tests/lab/images/vm/guest-init
@@ -113,6 +114,41 @@ class WithoutKnob:
     plugin_log: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Lease:
+    """A pod VM with a device of each of two resources, from its start until its window is free."""
+    nvme: Group                # while the VM runs
+    edu: Group
+    settings: list[dict]       # in the pod
+    held: list[dict]           # reservations of the ledger meanwhile
+    freed: Group               # the NVMe's group afterwards
+    left: list[dict]           # reservations of the ledger then
+    seconds: float             # from the end of the pod to the last window that was put back
+    plugin_log: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Endurance:
+    """A VM that reads its disk while plugin and kubelet are killed, again and again."""
+    kills: int                  # of the plugin
+    restarts: int               # of the kubelet
+    windows: list[str | None]   # msi_window of the NVMe's group: at first, and after each of them
+    held: list[dict]            # reservations of the ledger in the end
+    reads: list[int]            # how often the VM had read by then; as `windows`
+    sums: set[str]              # of all that it has read
+    plugin_log: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Reboot:
+    """A node whose power is cut while a VM runs."""
+    held: list[dict]       # reservations of the ledger after it
+    woken: Group           # the NVMe's group, before the plugin runs again
+    pod: dict              # status of the VM's pod
+    left: list[dict]       # reservations when the grace time is over
+    again: VmRun           # the next VM
+
+
 # Scenarios
 
 
@@ -139,6 +175,96 @@ def refused_write(node):
     pod = refused_vm(node, "vm-refused")
     stop_plugin(node)
     return Refusal(describe_group(node, nvme(node)), pod)
+
+
+def lease(node):
+    """One window for all devices of a pod, given back when the pod has gone."""
+    start_plugin(node, "enforce")
+    manifest = _vm_manifest("vm-lease")
+    manifest["spec"]["containers"][0]["resources"]["limits"][EDU] = 1
+    with step("VM vm-lease: manifest to checksum"):
+        log = _start_vm(node, "vm-lease", manifest)
+    edu = node.bdfs[DEVICES.index("edu")]
+    groups = describe_group(node, nvme(node)), describe_group(node, edu)
+    held = reservations(node)
+    with step("VM vm-lease: end"):
+        _end_pod(node, "vm-lease", "vm-lease")
+    ended = time.monotonic()
+    with step("its window is given back"):
+        _wait_for(node, "the windows of the ended pod are the kernel's default",
+                  lambda: all(describe_group(node, bdf).knob == describe_group(node, node.bdfs[-1]).knob
+                              for bdf in (nvme(node), edu)),
+                  idle_s=30, evidence=lambda: _pod_evidence(node, PLUGIN_POD))
+        seconds = time.monotonic() - ended
+        _wait_for(node, "the ledger is empty", lambda: not reservations(node), idle_s=5,
+                  evidence=lambda: _pod_evidence(node, PLUGIN_POD))
+    plugin_log = _pod_output(node, PLUGIN_POD)
+    left = reservations(node)
+    stop_plugin(node)
+    return Lease(*groups, _settings(log), held, describe_group(node, nvme(node)), left, seconds, plugin_log)
+
+
+def endure(node, kills, restarts):
+    """A VM under a plugin that is killed `kills` times and a kubelet that is killed `restarts` times."""
+    start_plugin(node, "enforce")
+    with step("VM vm-endures: manifest to checksum"):
+        _start_vm(node, "vm-endures")
+    windows, reads = [describe_group(node, nvme(node)).knob], [_reads(node, "vm-endures")[-1][0]]
+
+    def look():
+        count = reads[-1]
+        _wait_for(node, "the VM goes on reading",
+                  lambda: (seen := _reads(node, "vm-endures")) and seen[-1][0] > count, idle_s=15,
+                  evidence=lambda: _pod_evidence(node, "vm-endures"))
+        windows.append(describe_group(node, nvme(node)).knob)
+        reads.append(_reads(node, "vm-endures")[-1][0])
+
+    with step(f"{kills} kills of the plugin"):
+        for _ in range(kills):
+            node.run("pkill -KILL -x vfio-doorbell-p")
+            # A pod of its own each time: the kubelet waits longer and longer before it starts one again.
+            _end_pod(node, "plugin", PLUGIN_POD)
+            start_plugin(node, "enforce")
+            look()
+    with step(f"{restarts} kills of the kubelet"):
+        for _ in range(restarts):
+            registered = _pod_output(node, PLUGIN_POD).count("registered resource=")
+            node.run("pkill -KILL -x kubelet")
+            _wait_for(node, "the plugin has registered with the next kubelet",
+                      lambda: _pod_output(node, PLUGIN_POD).count("registered resource=") >= registered + 2,
+                      idle_s=30, evidence=lambda: _pod_evidence(node, PLUGIN_POD))
+            look()
+    held = reservations(node)
+    log = _pod_output(node, PLUGIN_POD)
+    sums = {checksum for count, checksum in _reads(node, "vm-endures") if count}
+    with step("VM vm-endures: end"):
+        _end_pod(node, "vm-endures", "vm-endures")
+    stop_plugin(node)
+    return Endurance(kills, restarts, windows, held, reads, sums, log)
+
+
+def reboot(node):
+    """The power is cut under a VM; later there is another one."""
+    start_plugin(node, "enforce")
+    with step("VM vm-rebooted: manifest to checksum"):
+        _start_vm(node, "vm-rebooted")
+    # The plugin is started anew by hand, so that the node can be seen as it woke up.
+    node.withdraw("plugin")
+    node.run("sync")
+    node.power_cycle(kernels.find("patched"), DEVICES, bound=True)
+    woken, held = describe_group(node, nvme(node)), reservations(node)
+    start_plugin(node, "enforce")
+    pod = _wait_for(node, "the kubelet says what has become of the pod",
+                    lambda: (found := _pod(node, "vm-rebooted")) and found["status"].get("phase") and found,
+                    idle_s=15, evidence=lambda: _pod_evidence(node, "vm-rebooted"))
+    with step("the pod that was is taken away"):
+        _end_pod(node, "vm-rebooted", "vm-rebooted")
+        _wait_for(node, "the ledger is empty", lambda: not reservations(node), idle_s=40,
+                  evidence=lambda: _pod_evidence(node, PLUGIN_POD))
+    left = reservations(node)
+    again = run_vm(node, "vm-again")
+    stop_plugin(node)
+    return Reboot(held, woken, pod["status"], left, again)
 
 
 def without_knob(node):
@@ -259,6 +385,11 @@ def release_windows(node):
     return said
 
 
+def reservations(node):
+    """What the plugin's ledger says is reserved."""
+    return json.loads(node.run(f"cat {LEDGER}"))["content"]["reservations"]
+
+
 def offered(node):
     """Resources with devices that the kubelet holds healthy: {resource: sorted device IDs}."""
     text = node.ask(f"cat {CHECKPOINT}").out
@@ -287,7 +418,7 @@ def run_vm(node, name):
     return VmRun(
         before=before, during=during, doorbells=doorbells, host_interrupts=host_interrupts,
         environment=dict(re.findall(r"^vm: env ([^=]+)=(.*)$", log, re.MULTILINE)),
-        settings=[json.loads(text) for text in re.findall(r"^vm: settings (.*)$", log, re.MULTILINE)],
+        settings=_settings(log),
         guest_interrupts={device: int(count) for count, device in
                           re.findall(r"^guest: interrupts (\d+) \S+ (\S+)", log, re.MULTILINE)},
         sha256=_only(r"^guest: sha256 (\w+)", log), seconds=seconds)
@@ -311,9 +442,14 @@ def _vm_manifest(name):
     return manifest
 
 
-def _start_vm(node, name):
+def _settings(log):
+    """The settings files that the pod has printed."""
+    return [json.loads(text) for text in re.findall(r"^vm: settings (.*)$", log, re.MULTILINE)]
+
+
+def _start_vm(node, name, manifest=None):
     """Starts the VM; returns the pod's output up to the point where the guest is done."""
-    _apply(node, name, _vm_manifest(name))
+    _apply(node, name, manifest or _vm_manifest(name))
 
     def output():
         text = _pod_output(node, name)
@@ -327,6 +463,12 @@ def _start_vm(node, name):
 
     return _wait_for(node, f"the guest of VM {name} has read its disk", output, idle_s=25,
                      give_up=failure, evidence=lambda: _pod_evidence(node, name))
+
+
+def _reads(node, name):
+    """What the VM has read so far: [(how often, checksum)]."""
+    return [(int(count), checksum) for count, checksum in
+            re.findall(r"^guest: read (\d+) (\w+)$", _pod_output(node, name), re.MULTILINE)] or [(0, "")]
 
 
 def _host_interrupts(node, bdf):

@@ -29,6 +29,12 @@ def patched_fixture(patched_node):
     return chain.first_light(patched_node)
 
 
+@pytest.fixture(scope="module", name="lease")
+def lease_fixture(patched_node):
+    """Facts of a pod with devices of two resources, and of its end."""
+    return chain.lease(patched_node)
+
+
 @pytest.fixture(scope="module", name="refusal")
 def refusal_fixture(patched_node):
     """What becomes of a pod whose window cannot be written."""
@@ -93,16 +99,39 @@ class TestPatchedKernel:
         run = patched.enforced
         assert run.environment["PCI_RESOURCE_LAB_EXAMPLE_NVME"] == patched.bdfs[0]
         assert run.environment["VFIO_DOORBELL_MODE_LAB_EXAMPLE_NVME"] == "enforce"
-        told = run.environment["VFIO_DOORBELL_WINDOW_LAB_EXAMPLE_NVME"]
-        assert chain.knob_window(told) == moved_window(run)
         [settings] = run.settings
         assert settings["mode"] == "enforce"
+        assert chain.knob_window(f"{settings['window']['base']} {settings['window']['size']}") == moved_window(run)
         assert settings["groups"][0]["functions"] == run.during.members
 
     def test_windows_are_given_back(self, patched):
         [said] = patched.release_said
         assert said.startswith("released ") and patched.bdfs[0] in said
         assert patched.released.msi == [KERNEL_DEFAULT]
+
+
+class TestLease:
+    """A window belongs to a pod, and goes back with it."""
+
+    def test_all_groups_of_the_pod_have_one_window(self, lease):
+        assert lease.nvme.msi == lease.edu.msi
+        assert len(lease.nvme.msi) == 1 and POOL.holds(lease.nvme.msi[0].start)
+
+    def test_pod_is_told_that_window(self, lease):
+        assert len(lease.settings) == 2
+        for settings in lease.settings:
+            window = settings["window"]
+            assert chain.knob_window(f"{window['base']} {window['size']}") == lease.nvme.msi[0]
+
+    def test_ledger_names_the_pod(self, lease):
+        [reservation] = lease.held
+        assert reservation["pod"] == {"namespace": "default", "name": "vm-lease-node"}
+        assert {allocation["resource"] for allocation in reservation["allocations"]} == {chain.NVME, chain.EDU}
+
+    def test_window_is_free_within_half_a_minute(self, lease):
+        assert lease.freed.msi == [KERNEL_DEFAULT]
+        assert lease.left == []
+        assert lease.seconds < 30, lease.plugin_log
 
 
 class TestRefusedWrite:

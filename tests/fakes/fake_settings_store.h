@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "plugin/core/ports.h"
 
@@ -21,6 +22,11 @@ class FakeSettingsStore final : public core::SettingsStore {
   absl::Status Remove(const std::string& key) override {
     settings.erase(key);
     return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<std::string>> Keys() override {
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : settings) keys.push_back(key);
+    return keys;
   }
 };
 

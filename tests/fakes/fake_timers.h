@@ -15,6 +15,9 @@ class FakeTimers final : public core::Timers {
  public:
   using Duration = std::chrono::steady_clock::duration;
 
+  [[nodiscard]] std::chrono::steady_clock::time_point Now() const override {
+    return std::chrono::steady_clock::time_point(now_);
+  }
   void CallAfter(Duration delay, std::function<void()> call) override {
     calls_.emplace(now_ + delay, std::move(call));
   }
@@ -29,7 +32,6 @@ class FakeTimers final : public core::Timers {
     }
     now_ = end;
   }
-  [[nodiscard]] Duration now() const { return now_; }
   [[nodiscard]] bool idle() const { return calls_.empty(); }
 
  private:

@@ -68,13 +68,12 @@ TEST_F(AllocationTest, AnswersExactly) {
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_THAT(Nodes(response), ElementsAre("/dev/vfio/vfio", "/dev/vfio/11",
                                            "/dev/vfio/devices/vfio4", "/dev/vfio/12"));
-  EXPECT_THAT(response.envs(),
-              UnorderedElementsAre(
-                  Pair("PCI_RESOURCE_VENDOR_EXAMPLE_NVME", "0000:01:00.0,0000:02:00.0"),
-                  Pair("VFIO_DOORBELL_MODE_VENDOR_EXAMPLE_NVME", "enforce"),
-                  Pair("VFIO_DOORBELL_SETTINGS_VENDOR_EXAMPLE_NVME",
-                       "/run/vfio-doorbell/VENDOR_EXAMPLE_NVME/settings.json"),
-                  Pair("VFIO_DOORBELL_WINDOW_VENDOR_EXAMPLE_NVME", "0x09100000 0x00100000")));
+  EXPECT_THAT(
+      response.envs(),
+      UnorderedElementsAre(Pair("PCI_RESOURCE_VENDOR_EXAMPLE_NVME", "0000:01:00.0,0000:02:00.0"),
+                           Pair("VFIO_DOORBELL_MODE_VENDOR_EXAMPLE_NVME", "enforce"),
+                           Pair("VFIO_DOORBELL_SETTINGS_VENDOR_EXAMPLE_NVME",
+                                "/run/vfio-doorbell/VENDOR_EXAMPLE_NVME/settings.json")));
   ASSERT_EQ(response.mounts_size(), 1);
   EXPECT_EQ(response.mounts(0).container_path(), "/run/vfio-doorbell/VENDOR_EXAMPLE_NVME");
   EXPECT_EQ(response.mounts(0).host_path(), path("state/0000:01:00.0"));
@@ -131,8 +130,8 @@ TEST_F(AllocationTest, RefusesMalformedCallsAndChangesNothing) {
             grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(kubelet_.PreStartContainer(kResource, {}).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).error_code(),
-            grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(kubelet_.PreStartContainer(kResource, {"0000:09:00.0"}).error_code(),
+            grpc::StatusCode::NOT_FOUND);
 
   EXPECT_EQ(WindowOf(11), "0x08000000 0x00100000");
   EXPECT_TRUE(std::filesystem::is_empty(path("state")));
@@ -160,11 +159,8 @@ TEST_F(AllocationTest, ChecksTheGroupBeforeEachStart) {
   StartAndList(1);
   ASSERT_TRUE(Allocate({"0000:01:00.0"}).ok());
   sysfs_.SetMsiWindow(11, "0x08000000 0x00100000");
-  const grpc::Status moved = kubelet_.PreStartContainer(kResource, {"0000:01:00.0"});
-  EXPECT_EQ(moved.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_THAT(moved.error_message(), HasSubstr("0x09100000 0x00100000 is reserved for it"));
-  sysfs_.SetMsiWindow(11, "0x09100000 0x00100000");
   EXPECT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).ok());
+  EXPECT_EQ(WindowOf(11), "0x09100000 0x00100000");
   sysfs_.AddPciFunction({.address = "0000:01:00.1", .group = 11});
   const grpc::Status grown = kubelet_.PreStartContainer(kResource, {"0000:01:00.0"});
   EXPECT_EQ(grown.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
@@ -213,10 +209,9 @@ TEST_F(AllocationTest, ObservesOnAKernelWithoutTheKnobAndSaysSoOnce) {
   ASSERT_TRUE(Allocate({"0000:01:00.0"}, &response).ok());
   ASSERT_TRUE(Allocate({"0000:02:00.0"}).ok());
   EXPECT_EQ(response.envs().at("VFIO_DOORBELL_MODE_VENDOR_EXAMPLE_NVME"), "observe");
-  EXPECT_EQ(response.envs().at("VFIO_DOORBELL_WINDOW_VENDOR_EXAMPLE_NVME"),
-            "0x08000000 0x00100000");
   const auto json = nlohmann::json::parse(ReadAll(path("state/0000:01:00.0/settings.json")));
   EXPECT_EQ(json["mode"], "observe");
+  EXPECT_EQ(json["window"]["base"], "0x08000000");
   EXPECT_EQ(json["modeReason"], "this kernel has no msi_window attribute");
   EXPECT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).ok());
   EXPECT_EQ(daemon_->CountInLog("observe mode"), 1) << daemon_->log();

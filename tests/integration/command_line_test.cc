@@ -112,6 +112,13 @@ TEST_F(CommandLineTest, NamesAStateFolderThatCannotBeWritten) {
   EXPECT_TRUE(std::filesystem::is_empty(path("plugins")));
 }
 
+TEST_F(CommandLineTest, NamesALedgerFolderThatCannotBeWritten) {
+  AddDevice("0000:01:00.0", 11);
+  EXPECT_EQ(Run({"--data-dir", "/proc/vfio-doorbell"}), 1);
+  EXPECT_THAT(daemon_->log(), HasSubstr("/proc/vfio-doorbell"));
+  EXPECT_TRUE(std::filesystem::is_empty(path("plugins")));
+}
+
 TEST_F(CommandLineTest, RefusesToReplaceWhatIsNoSocket) {
   AddDevice("0000:01:00.0", 11);
   StartAndList(1);

@@ -31,7 +31,7 @@ class World : public ::testing::Test {
   // Content of msi_window, without its newline.
   [[nodiscard]] std::string WindowOf(std::uint32_t group) const;
 
-  // Starts the daemon with its five locations, and `more`.
+  // Starts the daemon with its locations, and `more`.
   void Start(std::vector<std::string> more = {});
   // Starts kubelet and daemon and waits for the list.
   void StartAndList(std::size_t devices);

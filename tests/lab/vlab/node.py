@@ -72,8 +72,23 @@ class Node:
         disks.make_overlay(images, self.directory / "images.qcow2")
         shutil.copy(rootfs / "known_hosts", self.directory)
         shutil.copy(rootfs / "ssh_key", self.directory)
-        self._file("serial.log").touch()
         self._make_network()
+        self._start(kernel, devices, bound)
+
+    def power_cycle(self, kernel, kinds, bound=False):
+        """Cuts the power and switches it on again, with the same disks; the arguments as for up().
+
+        What the node had not written to its disks is lost. The devices may be others.
+        """
+        state = self._read_state()
+        for name in ("ssh", "qemu"):
+            Process(**state[name]).stop(grace_s=0)
+        self._file("ssh").unlink(missing_ok=True)
+        with step(f"node {self.name}: power cut"):
+            self._start(kernel, machine.make_devices(kinds, self.directory), bound)
+
+    def _start(self, kernel, devices, bound):
+        self._file("serial.log").write_text("")
         command = machine.qemu_command(kernel, "root.qcow2", "images.qcow2", TAP, devices)
         qemu = Process.start(self._inside(command), self._file("qemu.log"), self.directory,
                              bound)

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "plugin/core/catalogue.h"
+#include "plugin/core/grant.h"
+#include "plugin/core/ports.h"
+#include "plugin/core/reservations.h"
+#include "plugin/core/settings.h"
+
+namespace dp::core {
+
+// The reservations in memory, in the ledger and in the settings of the containers, kept alike.
+//
+// Loop thread.
+class Books {
+ public:
+  // What they are kept with; outlives them.
+  struct Desk {
+    const Catalogue& catalogue;
+    SettingsStore& settings;
+    LedgerStore& ledger;
+    std::string boot_id;          // of this boot
+    std::uint64_t page_size = 0;  // of the host, in bytes
+  };
+  // What a container is to be told, and where it is.
+  struct Entry {
+    Settings settings;
+    std::string directory;  // on the host
+  };
+
+  Books(Desk desk, Reservations& reservations)
+      : desk_(std::move(desk)), reservations_(reservations) {}
+
+  // At start: what the ledger has, and what the kernel has beyond that. A ledger that cannot be
+  // read has been set aside, and what the kernel has is all there is.
+  // Not Ok: the ledger can be neither read nor written; names the path.
+  absl::Status Open(const Inventory& inventory, Mode mode, Reservations::Time now);
+
+  // Enters an allocation of these targets, whose reserved groups have `window` now: first the
+  // settings, then the ledger, then the record. Not Ok: nothing is entered; names the path.
+  absl::StatusOr<Entry> Enter(std::size_t resource, std::span<const Target> targets,
+                              std::optional<Window> window, Reservations::Time now);
+  // Writes the settings of an allocation that is entered already.
+  absl::StatusOr<Entry> WriteSettings(std::size_t resource, std::span<const Target> targets);
+  // Writes the ledger, if it is not as the record. Not Ok: it is tried again the next time.
+  absl::Status Save();
+  // The record has been changed in another way than through Enter().
+  void Changed() { saved_ = false; }
+  [[nodiscard]] bool saved() const { return saved_; }
+
+  // An allocation as it would be entered. `window` is what reserved groups have.
+  [[nodiscard]] Allocation MakeAllocation(std::size_t resource,
+                                          std::span<const Target> targets) const;
+
+ private:
+  [[nodiscard]] Settings MakeSettings(std::size_t resource, std::span<const Target> targets) const;
+
+  Desk desk_;
+  Reservations& reservations_;
+  bool saved_ = false;
+};
+
+}  // namespace dp::core

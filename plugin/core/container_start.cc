@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/core/container_start.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "plugin/base/log.h"
+#include "plugin/base/status_macros.h"
+#include "plugin/core/pod_index.h"
+
+// The kubelet allocates the devices of a pod one resource and container at a time, and does not say
+// for whom. But at every PreStartContainer its PodResources API lists the pod with all that it
+// holds. So here the windows of a pod, one for each allocation so far, become one, while no
+// container of it has started and no VMM has a group of it.
+//
+// Nobody waits for that: a pod whose windows differ works as well, each group has the window that
+// its settings say.
+
+namespace dp::core {
+namespace {
+
+void Say(std::string_view reason, std::string_view device, const absl::Status& status) {
+  log::Warning("pod not known", {{"reason", reason}, {"device", device}, {"error", status}});
+}
+
+// What the kubelet has passed on to the container: numbers of groups, in device nodes.
+absl::Status CheckAgainst(const Holding& holding, const Group& group) {
+  if (group.number != holding.group) {
+    return absl::FailedPreconditionError(fmt::format(
+        "GroupChanged: device {} is in IOMMU group {} now, and was in {} when it was allocated; "
+        "the "
+        "kubelet gives its container the device node of the old one, so the pod must be deleted",
+        holding.device, group.number, holding.group));
+  }
+  if (const std::string members = MembersOf(group); members != holding.members) {
+    return absl::FailedPreconditionError(fmt::format(
+        "GroupChanged: IOMMU group {} of device {} has changed: it holds {}, and held {} when it "
+        "was allocated",
+        group.number, holding.device, members, holding.members));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool ContainerStart::IsSettled(Reservations& reservations,
+                               const std::vector<std::string>& devices) {
+  return std::all_of(devices.begin(), devices.end(), [&](const std::string& device) {
+    const auto* lease = reservations.Find(device).lease;
+    return lease != nullptr && lease->settled;
+  });
+}
+
+void ContainerStart::Run() {
+  auto targets = tools_.catalogue.LookAgain(resource_, devices_);
+  if (!targets.ok()) {
+    Fail("DeviceNotReady", targets.status());
+    return;
+  }
+  targets_ = *std::move(targets);
+  bool in_record = true;
+  for (const auto& [offer, group] : targets_) {
+    const auto [lease, allocation, holding] = tools_.reservations.Find(offer.id);
+    if (lease == nullptr) {
+      in_record = false;
+      continue;
+    }
+    lease->last_seen = tools_.timers.Now();
+    if (absl::Status status = CheckAgainst(*holding, group); !status.ok()) {
+      Answer(std::move(status));
+      return;
+    }
+    // Another kernel since, or another configuration.
+    if (holding->reserved != tools_.catalogue.ObserveReason(group).empty()) in_record = false;
+  }
+  if (in_record) {
+    Repair();
+  } else {
+    Reserve();
+  }
+}
+
+// As after a ledger that was lost, or an allocation of an init container whose devices went on to
+// the next one: the kubelet knows that the devices are this container's.
+void ContainerStart::Reserve() {
+  std::vector<std::uint32_t> groups;
+  for (const Target& target : targets_) {
+    if (tools_.catalogue.ObserveReason(target.group).empty()) groups.push_back(target.group.number);
+  }
+  std::optional<Window> window;
+  if (!groups.empty()) {
+    auto taken = tools_.reservations.TakeWindow(devices_);
+    if (!taken.ok()) {
+      Fail("NoWindowFree", taken.status());
+      return;
+    }
+    window = *taken;
+  }
+  const auto enter = [this, window](WindowWriter::Outcome outcome) {
+    absl::Status status = std::move(outcome.status);
+    if (status.ok()) {
+      for (Target& target : targets_) {
+        if (tools_.catalogue.ObserveReason(target.group).empty()) target.group.window = window;
+      }
+      status = tools_.books.Enter(resource_, targets_, window, tools_.timers.Now()).status();
+      if (status.ok()) {
+        log::Warning("reserved at start",
+                     {{"reason", "not_in_record"}, {"device", targets_.front().offer.id}});
+        Unify();
+        return;
+      }
+      outcome.written = tools_.writer.PutBack(outcome.written);
+    }
+    if (window) {
+      std::vector<std::uint32_t> stuck;
+      for (const auto& previous : outcome.written) stuck.push_back(previous.group);
+      tools_.reservations.KeepStuck(*window, tools_.books.MakeAllocation(resource_, targets_),
+                                    stuck);
+    }
+    Fail("WindowNotSet", ForCaller(status, "no window was set"));
+  };
+  if (groups.empty()) {
+    enter({});
+  } else {
+    tools_.writer.Write(std::move(groups), *window, WindowWriter::OnBusy::kWait, enter);
+  }
+}
+
+// The windows as the record has them: those of the first group that differs, and the rest after it.
+void ContainerStart::Repair() {
+  std::vector<std::uint32_t> groups;
+  std::optional<Window> window;
+  for (Target& target : targets_) {
+    const auto [lease, allocation, holding] = tools_.reservations.Find(target.offer.id);
+    if (lease == nullptr || !holding->reserved) continue;
+    const std::optional<Window> reserved = lease->reservation.window;
+    if (target.group.window == reserved || (window && window != reserved)) continue;
+    window = reserved;
+    groups.push_back(target.group.number);
+  }
+  if (!window) {
+    Unify();
+    return;
+  }
+  tools_.writer.Write(
+      groups, *window, WindowWriter::OnBusy::kWait,
+      [this, groups, window](const WindowWriter::Outcome& outcome) {
+        if (!outcome.status.ok()) {
+          Fail("WindowNotSet", ForCaller(outcome.status, fmt::format("the window {} that is "
+                                                                     "reserved was not set again",
+                                                                     FormatWindow(*window))));
+          return;
+        }
+        for (Target& target : targets_) {
+          if (std::find(groups.begin(), groups.end(), target.group.number) != groups.end())
+            target.group.window = window;
+        }
+        log::Warning("window written again", {{"reason", "window_differed"},
+                                              {"device", targets_.front().offer.id},
+                                              {"window", FormatWindow(*window)}});
+        Repair();
+      });
+}
+
+std::optional<PodName> ContainerStart::FindPod() {
+  if (!listed_) return std::nullopt;
+  const std::string& device = targets_.front().offer.id;
+  if (!listed_->ok()) {
+    Say(absl::IsDeadlineExceeded(listed_->status()) ? "pods_slow" : "pods_absent", device,
+        listed_->status());
+    return std::nullopt;
+  }
+  const PodIndex pods(**listed_);
+  std::set<PodName> holders;
+  for (const Target& target : targets_) {
+    holders.merge(pods.HoldersOf(tools_.catalogue.offers()[resource_].resource, target.offer.id));
+  }
+  if (holders.size() == 1) return *holders.begin();
+  if (holders.empty()) {
+    Say("pod_not_listed", device, absl::NotFoundError("the kubelet lists no pod with the device"));
+  } else {
+    Say("pod_listed_twice", device,
+        absl::FailedPreconditionError(fmt::format("the kubelet lists the device under {} and {}",
+                                                  FormatPod(*holders.begin()),
+                                                  FormatPod(*holders.rbegin()))));
+  }
+  return std::nullopt;
+}
+
+void ContainerStart::Unify() {
+  const std::optional<PodName> pod = FindPod();
+  if (!pod) {
+    Finish();
+    return;
+  }
+  const std::vector<Reservations::Lease*> leases =
+      tools_.reservations.LeasesOf(*pod, PodIndex(**listed_));
+  const auto first = std::find_if(leases.begin(), leases.end(), [](const auto* lease) {
+    return lease->reservation.window.has_value();
+  });
+  for (Reservations::Lease* lease : leases) {
+    lease->settled = true;
+    if (lease->reservation.pod == pod) continue;
+    lease->reservation.pod = pod;
+    tools_.books.Changed();
+  }
+  if (first != leases.end()) Join(**first, leases);
+  log::Info("pod known",
+            {{"pod", FormatPod(*pod)},
+             {"window", first == leases.end() ? std::string("none")
+                                              : FormatWindow(*(*first)->reservation.window)}});
+  Finish();
+}
+
+// Gives the window of `into` to the other leases, to all of them or to none.
+void ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases) {
+  struct Moved {
+    std::size_t resource;
+    std::vector<Target> targets;
+  };
+  std::vector<Reservations::Lease*> others;
+  std::vector<Moved> moved;
+  std::vector<std::uint32_t> groups;
+  absl::Status status;
+  for (Reservations::Lease* lease : leases) {
+    if (lease == &into || !lease->reservation.window) continue;
+    others.push_back(lease);
+    for (const Allocation& allocation : lease->reservation.allocations) {
+      auto targets = LookAt(allocation);
+      if (!targets.ok()) {
+        status = targets.status();
+        break;
+      }
+      for (const Target& target : *targets) {
+        if (tools_.catalogue.ObserveReason(target.group).empty())
+          groups.push_back(target.group.number);
+      }
+      moved.push_back({.resource = *tools_.catalogue.IndexOf(allocation.resource),
+                       .targets = *std::move(targets)});
+    }
+  }
+  if (others.empty()) return;
+  const Window window = *into.reservation.window;
+  if (status.ok()) {
+    // Without waiting, so that it is done when the call returns: a group of this pod that a VMM
+    // holds has another container, and will not be let go of.
+    tools_.writer.Write(
+        groups, window, WindowWriter::OnBusy::kFail,
+        [&status](const WindowWriter::Outcome& outcome) { status = outcome.status; });
+  }
+  for (auto& [resource, targets] : moved) {
+    if (!status.ok()) break;
+    for (Target& target : targets) {
+      if (tools_.catalogue.ObserveReason(target.group).empty()) target.group.window = window;
+    }
+    // Its container reads them after its own start was checked, when they are written again.
+    if (const auto entry = tools_.books.WriteSettings(resource, targets); !entry.ok()) {
+      log::Warning("settings not written", {{"reason", "settings_put"}, {"error", entry.status()}});
+    }
+  }
+  if (!status.ok()) {
+    log::Warning("windows left as they are",
+                 {{"reason", absl::IsUnavailable(status) ? "group_busy" : "join_failed"},
+                  {"device", targets_.front().offer.id},
+                  {"error", status}});
+    return;
+  }
+  for (Reservations::Lease* lease : others) tools_.reservations.Merge(into, *lease);
+  tools_.books.Changed();
+}
+
+// What the groups of an allocation are now, if they are as they were handed over.
+absl::StatusOr<std::vector<Target>> ContainerStart::LookAt(const Allocation& allocation) {
+  const std::optional<std::size_t> resource = tools_.catalogue.IndexOf(allocation.resource);
+  if (!resource) {
+    return absl::NotFoundError(
+        fmt::format("no resource offers device {} any more", allocation.key()));
+  }
+  std::vector<std::string> devices;
+  for (const Holding& holding : allocation.holdings) devices.push_back(holding.device);
+  ASSIGN_OR_RETURN(std::vector<Target> targets, tools_.catalogue.LookAgain(*resource, devices));
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    RETURN_IF_ERROR(CheckAgainst(allocation.holdings[i], targets[i].group));
+  }
+  return targets;
+}
+
+void ContainerStart::Finish() {
+  for (Target& target : targets_) {
+    const auto [lease, allocation, holding] = tools_.reservations.Find(target.offer.id);
+    if (lease != nullptr && holding->reserved) target.group.window = lease->reservation.window;
+  }
+  // Also if nothing has changed: after a reboot there is no settings file.
+  if (const auto entry = tools_.books.WriteSettings(resource_, targets_); !entry.ok()) {
+    Fail("SettingsNotWritten", ForCaller(entry.status(), "the settings were not written"));
+    return;
+  }
+  if (const absl::Status status = tools_.books.Save(); !status.ok()) {
+    Fail("LedgerNotWritten", ForCaller(status, "the reservation was not written down"));
+    return;
+  }
+  Answer(absl::OkStatus());
+}
+
+void ContainerStart::Fail(std::string_view reason, const absl::Status& status) {
+  Answer({status.code(), fmt::format("{}: {}", reason, std::string(status.message()))});
+}
+
+void ContainerStart::Answer(absl::Status status) {
+  // It may destroy this object.
+  const Done done = done_;
+  done(std::move(status));
+}
+
+}  // namespace dp::core

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "plugin/core/books.h"
+#include "plugin/core/ports.h"
+#include "plugin/core/reservations.h"
+
+namespace dp::core {
+
+// When a window is given back.
+struct Leave {
+  // How often the kubelet is asked which pods there are, while anything is reserved.
+  std::chrono::milliseconds interval{5000};
+  // How long a pod may be missing from its answers: it is between the allocation and the admission
+  // of its last container, and a kubelet that has just started knows no pods yet.
+  std::chrono::milliseconds grace{20000};
+};
+
+// Compares the record with what the kubelet and the kernel say, and ends what has no pod any more.
+//
+// Loop thread; lives as long as the loop runs.
+class Reconciler {
+ public:
+  struct Tools {
+    PodLister& pods;
+    Timers& timers;
+    Reservations& reservations;
+    Books& books;
+  };
+
+  Reconciler(Tools tools, Leave leave) : tools_(tools), leave_(leave) {}
+  Reconciler(const Reconciler&) = delete;
+  Reconciler& operator=(const Reconciler&) = delete;
+
+  // Something may be reserved: begins to ask, if it does not do so already. It ends by itself.
+  void Start();
+  // For good.
+  void Stop() { stopped_ = true; }
+
+ private:
+  void Ask();
+  void Look(const absl::StatusOr<std::vector<PodDevices>>& listed, Reservations::Time asked);
+
+  const Tools tools_;
+  const Leave leave_;
+  bool running_ = false;
+  bool stopped_ = false;
+  std::string last_failure_;  // of asking or saving; what was logged last
+};
+
+}  // namespace dp::core

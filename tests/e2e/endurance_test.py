@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is reserved for a running VM stays, whoever is killed around it.
+
+Each of these takes minutes; VFIO_DOORBELL_KILLS says how often plugin and kubelet are killed (docs/reliability.md).
+"""
+
+import os
+
+import pytest
+
+import chain
+
+KERNEL_DEFAULT = chain.Window(0x08000000, 0x080FFFFF)
+KILLS = int(os.environ.get("VFIO_DOORBELL_KILLS", "2"))
+
+
+@pytest.fixture(scope="module", name="node")
+def node_fixture():
+    """A node with our kernel."""
+    with chain.running_node("test-endurance", "patched") as node:
+        yield node
+
+
+@pytest.fixture(scope="module", name="endurance")
+def endurance_fixture(node):
+    """Facts of a VM that runs through all the kills."""
+    return chain.endure(node, KILLS, KILLS)
+
+
+@pytest.fixture(scope="module", name="reboot")
+def reboot_fixture(node):
+    """Facts of a power cut."""
+    return chain.reboot(node)
+
+
+class TestEndurance:
+    """Plugin and kubelet are killed while the VM reads."""
+
+    def test_window_stays(self, endurance):
+        assert len(endurance.windows) == 1 + 2 * KILLS
+        assert len(set(endurance.windows)) == 1
+        assert chain.knob_window(endurance.windows[0]) != KERNEL_DEFAULT
+
+    def test_reservation_stays(self, endurance):
+        [reservation] = endurance.held
+        assert reservation["pod"]["name"] == "vm-endures-node"
+        assert chain.knob_window(" ".join(reservation["window"][key] for key in ("base", "size"))) == \
+            chain.knob_window(endurance.windows[0])
+
+    def test_vm_goes_on_reading(self, endurance):
+        assert endurance.reads == sorted(set(endurance.reads))
+        assert endurance.sums == {chain.expected_sha256()}
+
+
+class TestReboot:
+    """The power is cut while the VM runs."""
+
+    def test_kernel_forgets_and_ledger_does_not(self, reboot):
+        assert reboot.woken.msi == [KERNEL_DEFAULT]
+        [reservation] = reboot.held
+        assert reservation["pod"]["name"] == "vm-rebooted-node"
+
+    def test_pod_is_refused_without_its_plugin(self, reboot):
+        assert reboot.pod["phase"] == "Failed", reboot.pod
+
+    def test_reservation_goes_with_its_pod(self, reboot):
+        assert reboot.left == []
+
+    def test_next_vm_has_a_window(self, reboot):
+        [window] = reboot.again.during.msi
+        assert window != KERNEL_DEFAULT
+        assert reboot.again.sha256 == chain.expected_sha256()

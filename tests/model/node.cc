@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/model/node.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace dp::model {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr std::size_t kResources = 2;
+constexpr std::uint32_t kDevicesOfEach = 4;
+// Fewer than devices, so that it runs dry.
+constexpr std::uint64_t kWindows = 5;
+constexpr seconds kPreStartLimit{30};  // of the kubelet
+constexpr seconds kListLimit{5};       // of PodLister
+
+std::string ResourceName(std::size_t resource) {
+  return fmt::format("vendor.example/r{}", resource);
+}
+
+void Count(const std::string& what) { ++Node::Counts()[what]; }
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, Event event) {
+  constexpr const char* kNames[] = {
+      "admit",   "admit and reject", "start",           "exit",   "delete", "let go",
+      "kill",    "kill soon",        "restart kubelet", "reboot", "plug",   "wait",
+      "listing", "full disk",        "lose ledger"};
+  return out << kNames[static_cast<std::size_t>(event)];
+}
+
+std::map<std::string, int>& Node::Counts() {
+  static std::map<std::string, int> counts;
+  return counts;
+}
+
+Node::Run::Run(Node& node)
+    : knob(life, node.knob_),
+      settings(life, node.settings_),
+      ledger(life, node.ledger_),
+      pods(life, node.kubelet_),
+      timers(life, node.timers_) {}
+
+Node::Node() {
+  for (std::size_t resource = 0; resource < kResources; ++resource) {
+    core::Selector selector;
+    selector.addresses = {fmt::format("0000:{}*", resource)};
+    config_.resources.push_back(
+        {.name = ResourceName(resource), .selectors = {selector}, .line = 1});
+    for (std::uint32_t number = 0; number < kDevicesOfEach; ++number) {
+      devices_.push_back({.id = fmt::format("0000:{}{}:00.0", resource, number),
+                          .resource = resource,
+                          .group = next_group_++});
+      host_.AddGroup(
+          fakes::GroupOf(devices_.back().group, {fakes::NvmeFunction(devices_.back().id)}));
+    }
+  }
+  constexpr std::uint64_t kStart = 0x09100000;
+  config_.pool = {.start = kStart,
+                  .end = kStart + kWindows * core::kWindowGranule,
+                  .window_size = core::kWindowGranule};
+  StartDaemon();
+}
+
+void Node::Happen(Event event, std::uint32_t a, std::uint32_t b) {
+  switch (event) {
+    case Event::kAdmit:
+      Admit(a, b, false);
+      break;
+    case Event::kAdmitAndReject:
+      Admit(a, b, true);
+      break;
+    case Event::kStart:
+      StartContainer(a, b);
+      break;
+    case Event::kExit:
+      Exit(a, b);
+      break;
+    case Event::kDelete:
+      Delete(a, b);
+      break;
+    case Event::kLetGo:
+      for (const std::string& id : std::exchange(stuck_, {})) knob_.busy.erase(Find(id).group);
+      break;
+    case Event::kKill:
+      run_->life.Die();
+      break;
+    case Event::kKillSoon:
+      run_->life.DieAfter(static_cast<int>(a % 8));
+      break;
+    case Event::kRestartKubelet:
+      listed_from_ = timers_.Now() + seconds(a % 15);
+      if (Answers()) run_->broker->KubeletStarted();
+      break;
+    case Event::kReboot:
+      Reboot(a);
+      break;
+    case Event::kPlug:
+      Plug(a);
+      break;
+    case Event::kWait:
+      Wait(seconds(a % 40));
+      break;
+    case Event::kListing:
+      listing_ = static_cast<Listing>(a % 4);
+      break;
+    case Event::kFullDisk:
+      ledger_.save_status =
+          a % 4 == 0 ? absl::ResourceExhaustedError("no space left on device") : absl::OkStatus();
+      break;
+    case Event::kLoseLedger:
+      run_->life.Die();
+      ledger_.ledger.reset();
+      Count("ledger lost");
+      break;
+  }
+  // Somebody starts it again at once; without a ledger it does not come up.
+  if (!Answers()) StartDaemon();
+}
+
+void Node::StartDaemon() {
+  runs_.push_back(std::make_unique<Run>(*this));
+  run_ = runs_.back().get();
+  auto broker =
+      core::DeviceBroker::Create(config_, {.scanner = host_,
+                                           .knob = run_->knob,
+                                           .settings = run_->settings,
+                                           .ledger = run_->ledger,
+                                           .pods = run_->pods,
+                                           .timers = run_->timers,
+                                           .has_node = [](const std::string&) { return true; },
+                                           .page_size = 4096,
+                                           .boot_id = std::to_string(boots_),
+                                           .patience = {},
+                                           .leave = {}});
+  // A host all of whose devices are out has no daemon until one is in again.
+  if (!broker.ok() || !(*broker)->Open().ok()) return;
+  run_->broker = *std::move(broker);
+}
+
+void Node::Wait(seconds time) { timers_.Advance(time); }
+
+Node::Device& Node::Find(std::string_view id) {
+  return *std::find_if(devices_.begin(), devices_.end(),
+                       [id](const Device& device) { return device.id == id; });
+}
+
+bool Node::IsBusy(const Share& share) {
+  return std::any_of(share.devices.begin(), share.devices.end(),
+                     [this](const std::string& id) { return knob_.busy.contains(Find(id).group); });
+}
+
+std::vector<core::PodDevices> Node::Listed() const {
+  std::vector<core::PodDevices> listed;
+  const auto add = [&listed](const Pod& pod) {
+    for (const Container& container : pod.containers) {
+      for (const Share& share : container.shares) {
+        listed.push_back({.pod = {.space = "default", .name = pod.name},
+                          .container = "c",
+                          .resource = ResourceName(share.resource),
+                          .devices = share.devices});
+      }
+    }
+  };
+  for (const auto& pod : pods_) add(*pod);
+  if (admitted_) add(*admitted_);
+  return listed;
+}
+
+void Node::Kubelet::List(Listed done) {
+  switch (node_.listing_) {
+    case Listing::kAbsent:
+      done(absl::NotFoundError("this kubelet has no PodResources API"));
+      return;
+    case Listing::kBroken:
+      done(absl::InternalError("something is wrong"));
+      return;
+    case Listing::kSlow:
+      node_.timers_.CallAfter(kListLimit, [done = std::move(done)] {
+        done(absl::DeadlineExceededError("no answer in 5 s"));
+      });
+      return;
+    case Listing::kWorks:
+      if (node_.timers_.Now() < node_.listed_from_) {
+        done(std::vector<core::PodDevices>());
+      } else {
+        done(node_.Listed());
+      }
+      return;
+  }
+}
+
+// Devices that the kubelet may give: healthy ones that no pod has.
+std::optional<Node::Share> Node::Choose(std::size_t resource, std::size_t count) {
+  std::set<std::string> taken;
+  for (const core::PodDevices& entry : Listed()) {
+    taken.insert(entry.devices.begin(), entry.devices.end());
+  }
+  Share share{.resource = resource, .devices = {}};
+  for (const core::Offer& offer : run_->broker->offers()[resource].offers) {
+    if (share.devices.size() == count) break;
+    if (offer.healthy() && !taken.contains(offer.id)) share.devices.push_back(offer.id);
+  }
+  if (share.devices.size() < count) return std::nullopt;
+  return share;
+}
+
+absl::Status Node::CallAllocate(const Share& share) {
+  if (!Answers()) return absl::UnavailableError("no daemon");
+  auto answer = std::make_shared<std::optional<absl::Status>>();
+  run_->broker->Allocate(
+      share.resource, share.devices,
+      [answer](const absl::StatusOr<core::Grant>& grant) { *answer = grant.status(); });
+  // The kubelet waits as long as it takes.
+  for (int second = 0; !answer->has_value() && !run_->life.dead() && second < 60; ++second) {
+    Wait(seconds(1));
+  }
+  if (run_->life.dead()) return absl::UnavailableError("the daemon died");
+  return answer->value_or(absl::DeadlineExceededError("Allocate is not answered"));
+}
+
+absl::Status Node::CallPreStart(const Share& share) {
+  if (!Answers()) return absl::UnavailableError("no daemon");
+  auto answer = std::make_shared<std::optional<absl::Status>>();
+  run_->broker->CheckBeforeStart(share.resource, share.devices,
+                                 [answer](absl::Status status) { *answer = std::move(status); });
+  for (seconds waited{0}; !answer->has_value() && !run_->life.dead() && waited < kPreStartLimit;
+       waited += seconds(1)) {
+    Wait(seconds(1));
+  }
+  if (run_->life.dead()) return absl::UnavailableError("the daemon died");
+  return answer->value_or(absl::DeadlineExceededError("PreStartContainer is not answered"));
+}
+
+void Node::Admit(std::uint32_t a, std::uint32_t b, bool reject) {
+  if (!Answers()) return;
+  admitted_ = std::make_unique<Pod>();
+  admitted_->name = fmt::format("pod-{}", names_++);
+  const std::uint32_t containers = 1 + a % 2;
+  absl::Status status;
+  for (std::uint32_t i = 0; i < containers && status.ok(); ++i) {
+    admitted_->containers.emplace_back();
+    for (std::size_t resource = 0; resource < kResources && status.ok(); ++resource) {
+      const std::size_t count = (b >> (2 * (i * kResources + resource))) % 3;
+      if (count == 0 || !Answers()) continue;
+      const auto share = Choose(resource, count);
+      if (!share) {
+        status = absl::ResourceExhaustedError("the scheduler would not have sent the pod");
+        break;
+      }
+      status = CallAllocate(*share);
+      if (status.ok()) admitted_->containers[i].shares.push_back(*share);
+    }
+  }
+  std::unique_ptr<Pod> pod = std::move(admitted_);
+  std::erase_if(pod->containers, [](const Container& c) { return c.shares.empty(); });
+  if (!status.ok() || reject || pod->containers.empty()) {
+    if (absl::IsResourceExhausted(status)) Count("pool dry");
+    if (absl::IsUnavailable(status)) Count("admission while a VMM was stuck, or without daemon");
+    return;
+  }
+  Count("admitted");
+  pods_.push_back(std::move(pod));
+}
+
+void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
+  if (pods_.empty()) return;
+  Pod& pod = *pods_[a % pods_.size()];
+  Container& container = pod.containers[b % pod.containers.size()];
+  if (container.running) return;
+  const bool someone_runs =
+      std::any_of(pod.containers.begin(), pod.containers.end(), [this](const Container& other) {
+        return std::any_of(other.shares.begin(), other.shares.end(),
+                           [this](const Share& share) { return IsBusy(share); });
+      });
+  // All devices are to be as they were, or the windows are left as they are.
+  bool all_there = true;
+  for (const Container& other : pod.containers) {
+    for (const Share& share : other.shares) {
+      for (const std::string& id : share.devices) all_there &= Find(id).plugged;
+    }
+  }
+  const bool listed = listing_ == Listing::kWorks && timers_.Now() >= listed_from_;
+  for (const Share& share : container.shares) {
+    if (const absl::Status status = CallPreStart(share); !status.ok()) {
+      Count("start refused: " +
+            std::string(status.message().substr(0, status.message().find(':'))));
+      return;
+    }
+  }
+  // It reads its settings and opens its groups.
+  container.told.clear();
+  for (const Share& share : container.shares) {
+    for (const std::string& id : share.devices) {
+      knob_.busy.insert(Find(id).group);
+      for (const auto& [key, settings] : settings_.settings) {
+        if (key != share.devices.front()) continue;
+        for (const auto& group : settings.groups) {
+          if (group.device == id && group.window) container.told[id] = *group.window;
+        }
+      }
+    }
+  }
+  container.running = true;
+  if (listed && !someone_runs && all_there) pod.one_window = true;
+  Count("started");
+}
+
+void Node::Close(Container& container, bool stuck) {
+  if (!container.running) return;
+  container.running = false;
+  for (const Share& share : container.shares) {
+    for (const std::string& id : share.devices) {
+      if (stuck && Find(id).plugged) {
+        stuck_.insert(id);
+      } else {
+        knob_.busy.erase(Find(id).group);
+      }
+    }
+  }
+}
+
+void Node::Exit(std::uint32_t a, std::uint32_t b) {
+  if (pods_.empty()) return;
+  Pod& pod = *pods_[a % pods_.size()];
+  Close(pod.containers[b % pod.containers.size()], b % 5 == 0);
+}
+
+void Node::Delete(std::uint32_t a, std::uint32_t b) {
+  if (pods_.empty()) return;
+  const auto pod = pods_.begin() + static_cast<std::ptrdiff_t>(a % pods_.size());
+  for (Container& container : (*pod)->containers) Close(container, b % 4 == 0);
+  pods_.erase(pod);
+  Count("deleted");
+}
+
+void Node::Reboot(std::uint32_t a) {
+  run_->life.Die();
+  ++boots_;
+  stuck_.clear();
+  knob_.busy.clear();
+  settings_.settings.clear();  // on a tmpfs
+  for (const auto& pod : pods_) {
+    pod->one_window = false;
+    for (Container& container : pod->containers) container.running = false;
+  }
+  if (a % 2 == 0) {
+    std::rotate(devices_.begin(), devices_.begin() + 1 + a % 5, devices_.end());
+    Count("numbers changed");
+  }
+  host_.inventory.groups.clear();
+  next_group_ = 0;
+  for (Device& device : devices_) {
+    if (!device.plugged) continue;
+    device.group = next_group_++;
+    host_.AddGroup(fakes::GroupOf(device.group, {fakes::NvmeFunction(device.id)}));
+  }
+  Count("reboots");
+}
+
+void Node::Plug(std::uint32_t a) {
+  Device& device = devices_[a % devices_.size()];
+  if (device.plugged) {
+    host_.RemoveGroup(device.group);
+    knob_.busy.erase(device.group);
+    stuck_.erase(device.id);
+    // Its VMM loses it, and with it its group.
+    for (const auto& pod : pods_) {
+      for (Container& container : pod->containers) container.told.erase(device.id);
+    }
+  } else {
+    device.group = next_group_++;
+    host_.AddGroup(fakes::GroupOf(device.group, {fakes::NvmeFunction(device.id)}));
+  }
+  device.plugged = !device.plugged;
+  if (Answers()) run_->broker->Rescan();
+}
+
+void Node::Quiesce() {
+  ledger_.save_status = absl::OkStatus();
+  listing_ = Listing::kWorks;
+  listed_from_ = {};
+  for (const auto& pod : pods_) {
+    for (Container& container : pod->containers) Close(container, false);
+  }
+  pods_.clear();
+  stuck_.clear();
+  knob_.busy.clear();
+  for (Device& device : devices_) {
+    if (device.plugged) continue;
+    device.plugged = true;
+    device.group = next_group_++;
+    host_.AddGroup(fakes::GroupOf(device.group, {fakes::NvmeFunction(device.id)}));
+  }
+  run_->life.DieAfter(-1);
+  if (!Answers()) StartDaemon();
+  run_->broker->Rescan();
+  Wait(seconds(60));
+}
+
+std::string Node::Broken() {
+  std::map<core::Window, std::string> owners;
+  for (const auto& pod : pods_) {
+    std::set<core::Window> windows;
+    for (const Container& container : pod->containers) {
+      if (!container.running) continue;
+      for (const auto& [id, told] : container.told) {
+        const Device& device = Find(id);
+        const core::Window in_force = *host_.Find(device.group)->window;
+        if (in_force != told) {
+          return fmt::format("{} of {} was told {} and has {}", id, pod->name,
+                             core::FormatWindow(told), core::FormatWindow(in_force));
+        }
+        if (in_force == core::kFixedWindow) {
+          return fmt::format("{} of {} has no window of its own", id, pod->name);
+        }
+        const auto [owner, fresh] = owners.emplace(in_force, pod->name);
+        if (!fresh && owner->second != pod->name) {
+          return fmt::format("{} and {} both have {}", owner->second, pod->name,
+                             core::FormatWindow(in_force));
+        }
+        windows.insert(in_force);
+        if (!Answers()) continue;
+        const auto reserved = std::any_of(
+            ledger_.ledger->reservations.begin(), ledger_.ledger->reservations.end(),
+            [&](const core::Reservation& reservation) {
+              return reservation.window == in_force &&
+                     std::any_of(reservation.allocations.begin(), reservation.allocations.end(),
+                                 [&](const core::Allocation& allocation) {
+                                   return std::any_of(
+                                       allocation.holdings.begin(), allocation.holdings.end(),
+                                       [&](const core::Holding& h) { return h.device == id; });
+                                 });
+            });
+        if (!reserved) return fmt::format("{} of {} is not in the ledger", id, pod->name);
+      }
+    }
+    if (pod->one_window && windows.size() > 1) {
+      return fmt::format("{} has {} windows", pod->name, windows.size());
+    }
+  }
+  if (!Answers()) return {};
+  run_->broker->Rescan();
+  for (std::size_t resource = 0; resource < kResources; ++resource) {
+    for (const Device& device : devices_) {
+      if (device.resource != resource) continue;
+      const bool offered = run_->broker->offers()[resource].Find(device.id) != nullptr;
+      if (offered != device.plugged) {
+        return fmt::format("{} is {}offered and {}there", device.id, offered ? "" : "not ",
+                           device.plugged ? "" : "not ");
+      }
+    }
+  }
+  return {};
+}
+
+std::string Node::Leftover() {
+  if (!Answers()) return "the daemon does not start";
+  for (const core::Group& group : host_.inventory.groups) {
+    if (group.window != core::kFixedWindow) {
+      return fmt::format("group {} has {}", group.number, core::FormatWindow(*group.window));
+    }
+  }
+  if (!ledger_.ledger->reservations.empty()) {
+    return fmt::format("the ledger has {} reservations", ledger_.ledger->reservations.size());
+  }
+  if (!settings_.settings.empty()) {
+    return fmt::format("settings of {}", settings_.settings.begin()->first);
+  }
+  // The whole pool can be had.
+  for (std::uint64_t window = 0; window < kWindows; ++window) {
+    const auto share = Choose(window % kResources, 1);
+    if (!share) return "a device is not free";
+    if (const absl::Status status = CallAllocate(*share); !status.ok()) {
+      return std::string(status.message());
+    }
+    pods_.push_back(std::make_unique<Pod>(
+        Pod{.name = std::to_string(window), .containers = {{.shares = {*share}, .told = {}}}}));
+  }
+  return {};
+}
+
+}  // namespace dp::model
