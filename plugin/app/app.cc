@@ -10,6 +10,9 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <list>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -19,6 +22,8 @@
 
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
+#include "plugin/config/config_file.h"
+#include "plugin/config/config_watch.h"
 #include "plugin/core/device_broker.h"
 #include "plugin/core/rescan_pacer.h"
 #include "plugin/kubelet/endpoint.h"
@@ -100,13 +105,27 @@ class Daemon final : public App {
  private:
   // What the kubelet sees of one resource.
   struct Plugin {
-    std::unique_ptr<server::DevicePluginServer> server;
+    std::unique_ptr<server::DevicePluginServer> server;  // null: the resource is not served
     std::unique_ptr<kubelet::Endpoint> endpoint;
+  };
+  // One of a resource that the configuration has no more, until nothing of it runs.
+  struct Retired {
+    Plugin plugin;
+    bool stopped = false;  // its endpoint
+    bool ended = false;    // its streams, or their time is over
+    std::optional<os::EventLoop::TimerId> deadline;
+    std::jthread shutdown;
   };
 
   absl::Status Serve();
   absl::Status AddPlugin(std::size_t resource);
   void WatchFolderIfNeeded();
+  void WatchConfig();
+  void Reload();
+  void OnReconfigured(const absl::StatusOr<core::ConfigChange>& change);
+  void RefuseConfig(std::string_view reason, const absl::Status& status);
+  void Retire(std::size_t resource);
+  void RetireFurther(Retired& retired);
   void OnRegistered();
   void OnUevents(std::span<const os::Uevent> uevents);
   void Rescan();
@@ -125,7 +144,10 @@ class Daemon final : public App {
   kubelet::PodResources pods_;
   std::unique_ptr<core::DeviceBroker> broker_;
   std::unique_ptr<os::SignalFd> signals_;
-  std::vector<Plugin> plugins_;
+  std::vector<Plugin> plugins_;  // by the place of the resource
+  std::list<Retired> retired_;
+  std::unique_ptr<config::ConfigWatch> config_watch_;
+  std::string last_refusal_;  // of a configuration; what was logged last
   std::unique_ptr<kubelet::FolderWatch> folder_;
   core::RescanPacer pacer_;
   absl::Status uevents_status_;
@@ -171,7 +193,12 @@ absl::Status Daemon::CreateBroker(core::Config config) {
 
 absl::Status Daemon::Run() {
   // Before gRPC makes threads: they inherit the blocked signals.
-  ASSIGN_OR_RETURN(signals_, os::SignalFd::Create(*loop_, {SIGTERM, SIGINT}, [this](int signal) {
+  ASSIGN_OR_RETURN(signals_,
+                   os::SignalFd::Create(*loop_, {SIGTERM, SIGINT, SIGHUP}, [this](int signal) {
+                     if (signal == SIGHUP) {
+                       Reload();
+                       return;
+                     }
                      log::Info("draining", {{"signal", signal}});
                      Drain();
                    }));
@@ -189,9 +216,14 @@ absl::Status Daemon::Serve() {
   folder_ = std::make_unique<kubelet::FolderWatch>(
       *loop_, options_.kubelet_dir, [this](bool kubelet_started) {
         if (kubelet_started) broker_->KubeletStarted();
-        for (const Plugin& plugin : plugins_) plugin.endpoint->OnFolderChange(kubelet_started);
+        for (const Plugin& plugin : plugins_) {
+          if (plugin.endpoint) plugin.endpoint->OnFolderChange(kubelet_started);
+        }
       });
-  broker_->NotifyChanges([this](std::size_t resource) { plugins_[resource].server->SendList(); });
+  broker_->NotifyChanges([this](std::size_t resource) {
+    if (resource < plugins_.size() && plugins_[resource].server)
+      plugins_[resource].server->SendList();
+  });
   server::PrepareGrpc(*loop_);
   for (std::size_t i = 0; i < broker_->offers().size(); ++i) RETURN_IF_ERROR(AddPlugin(i));
   server::StopGrpcTimers();
@@ -201,6 +233,7 @@ absl::Status Daemon::Serve() {
                                            {"error", uevents_status_}});
   }
   pacer_.Start();
+  WatchConfig();
   for (const Plugin& plugin : plugins_) plugin.endpoint->Start();
   return absl::OkStatus();
 }
@@ -211,6 +244,7 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
                                     {.list_sent = [] { ::malloc_trim(0); },
                                      .watched =
                                          [this, resource](bool watched) {
+                                           if (!plugins_[resource].endpoint) return;
                                            plugins_[resource].endpoint->SetWatched(watched);
                                            WatchFolderIfNeeded();
                                          }}));
@@ -219,9 +253,10 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
       {.connected = [server = server.get()](
                         base::UniqueFd connection) { server->Serve(std::move(connection)); },
        .registered = [this] { OnRegistered(); }});
-  plugins_.push_back({.server = std::move(server), .endpoint = nullptr});
+  if (plugins_.size() <= resource) plugins_.resize(resource + 1);
+  plugins_[resource].server = std::move(server);
   if (!endpoint.ok()) return endpoint.status();
-  plugins_.back().endpoint = *std::move(endpoint);
+  plugins_[resource].endpoint = *std::move(endpoint);
   return absl::OkStatus();
 }
 
@@ -230,13 +265,96 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
 void Daemon::WatchFolderIfNeeded() {
   if (draining_) return;
   const bool all_watched = std::all_of(plugins_.begin(), plugins_.end(), [](const Plugin& plugin) {
-    return plugin.endpoint && plugin.endpoint->watched();
+    return !plugin.server || (plugin.endpoint && plugin.endpoint->watched());
   });
   if (all_watched) {
     folder_->Pause();
   } else {
     folder_->Resume();
   }
+}
+
+void Daemon::WatchConfig() {
+  auto watch = config::ConfigWatch::Create(*loop_, options_.config, [this] { Reload(); });
+  if (watch.ok()) {
+    config_watch_ = *std::move(watch);
+  } else {
+    log::Warning("configuration not watched", {{"reason", "no_watch"}, {"error", watch.status()}});
+  }
+}
+
+void Daemon::Reload() {
+  if (draining_) return;
+  auto config = config::LoadConfigFile(options_.config);
+  if (!config.ok()) {
+    RefuseConfig("config_invalid", config.status());
+    return;
+  }
+  broker_->Reconfigure(*std::move(config),
+                       [this](const absl::StatusOr<core::ConfigChange>& change) {
+                         if (!draining_) OnReconfigured(change);
+                       });
+}
+
+void Daemon::RefuseConfig(std::string_view reason, const absl::Status& status) {
+  // A folder that changes in several steps is read as often.
+  const std::string refusal(status.message());
+  if (refusal == last_refusal_) return;
+  last_refusal_ = refusal;
+  log::Error("configuration refused", {{"reason", reason}, {"error", status}});
+}
+
+void Daemon::OnReconfigured(const absl::StatusOr<core::ConfigChange>& change) {
+  if (!change.ok()) {
+    RefuseConfig("config_does_not_fit", change.status());
+    return;
+  }
+  last_refusal_.clear();
+  for (const std::size_t resource : change->removed) Retire(resource);
+  for (const std::size_t resource : change->added) {
+    const absl::Status status = AddPlugin(resource);
+    if (status.ok()) {
+      plugins_[resource].endpoint->Start();
+    } else {
+      log::Error("resource not served", {{"reason", "listen"},
+                                         {"resource", broker_->offers()[resource].resource},
+                                         {"error", status}});
+    }
+  }
+  log::Info("configuration read",
+            {{"added", change->added.size()}, {"removed", change->removed.size()}});
+}
+
+// As at the end of the daemon, for one resource.
+void Daemon::Retire(std::size_t resource) {
+  log::Info("resource removed", {{"resource", broker_->offers()[resource].resource}});
+  if (!plugins_[resource].server) return;
+  Retired& retired = retired_.emplace_back();
+  retired.plugin = std::exchange(plugins_[resource], {});
+  retired.stopped = !retired.plugin.endpoint;
+  const auto end = [this, &retired] {
+    retired.ended = true;
+    RetireFurther(retired);
+  };
+  retired.deadline = loop_->CallAfter(kStreamsDeadline, end);
+  retired.plugin.server->EndStreams(end);
+  if (retired.stopped) return;
+  retired.plugin.endpoint->Stop([this, &retired] {
+    retired.stopped = true;
+    RetireFurther(retired);
+  });
+}
+
+void Daemon::RetireFurther(Retired& retired) {
+  if (!retired.stopped || !retired.ended || retired.shutdown.joinable()) return;
+  retired.shutdown = std::jthread([this, &retired] {
+    retired.plugin.server->Shutdown();
+    loop_->Post([this, &retired] {
+      loop_->Cancel(*retired.deadline);
+      retired_.remove_if([&retired](const Retired& entry) { return &entry == &retired; });
+      if (draining_) PartStopped();
+    });
+  });
 }
 
 // Much may have changed while there was no kubelet.
@@ -270,7 +388,8 @@ void Daemon::Drain() {
   if (std::exchange(draining_, true)) return;
   pacer_.Stop();
   uevents_.reset();
-  running_parts_ = 2;  // the servers and the list of pods
+  config_watch_.reset();
+  running_parts_ = 2 + retired_.size();  // the servers and the list of pods
   for (const Plugin& plugin : plugins_) {
     if (!plugin.endpoint) continue;
     ++running_parts_;
@@ -278,13 +397,16 @@ void Daemon::Drain() {
   }
   broker_->Drain();
   pods_.Stop([this] { PartStopped(); });
-  open_servers_ = plugins_.size();
-  if (plugins_.empty()) {
+  open_servers_ = static_cast<std::size_t>(
+      std::count_if(plugins_.begin(), plugins_.end(),
+                    [](const Plugin& plugin) { return plugin.server != nullptr; }));
+  if (open_servers_ == 0) {
     PartStopped();
     return;
   }
   loop_->CallAfter(kStreamsDeadline, [this] { ShutDownServers(); });
   for (const Plugin& plugin : plugins_) {
+    if (!plugin.server) continue;
     plugin.server->EndStreams([this] {
       if (open_servers_ > 0 && --open_servers_ == 0) ShutDownServers();
     });
@@ -294,7 +416,9 @@ void Daemon::Drain() {
 void Daemon::ShutDownServers() {
   if (shutdown_.joinable()) return;
   shutdown_ = std::jthread([this] {
-    for (const Plugin& plugin : plugins_) plugin.server->Shutdown();
+    for (const Plugin& plugin : plugins_) {
+      if (plugin.server) plugin.server->Shutdown();
+    }
     loop_->Post([this] { PartStopped(); });
   });
   // Meanwhile: if the folder is being watched, the kernel takes milliseconds to end that.

@@ -48,7 +48,7 @@ Catalogue::Catalogue(Sources sources)
 
 absl::StatusOr<Inventory> Catalogue::Open() {
   ASSIGN_OR_RETURN(Inventory inventory, sources_.scanner.Scan());
-  ASSIGN_OR_RETURN(offers_, OffersOf(inventory));
+  ASSIGN_OR_RETURN(offers_, OffersAfter(sources_.config, inventory));
   return inventory;
 }
 
@@ -108,8 +108,9 @@ void Catalogue::LogSkipped(const Inventory& inventory) {
   skipped_ = std::move(now);
 }
 
-absl::StatusOr<std::vector<ResourceOffers>> Catalogue::OffersOf(const Inventory& inventory) const {
-  ASSIGN_OR_RETURN(auto all, OfferAll(inventory, sources_.config.resources));
+absl::StatusOr<std::vector<ResourceOffers>> Catalogue::OffersAfter(
+    const Config& config, const Inventory& inventory) const {
+  ASSIGN_OR_RETURN(auto all, OfferAll(inventory, config.resources));
   for (ResourceOffers& resource : all) CheckGroupNodes(resource.offers, sources_.has_node);
   return all;
 }
@@ -121,14 +122,25 @@ void Catalogue::Rescan() {
     return;
   }
   LogSkipped(*inventory);
-  auto offers = OffersOf(*inventory);
+  auto offers = OffersAfter(sources_.config, *inventory);
   if (!offers.ok()) {
     log::Error("offers left as they were",
                {{"reason", "selectors_clash"}, {"error", offers.status()}});
     return;
   }
+  ReplaceAll(*std::move(offers));
+}
+
+void Catalogue::Reconfigured(std::vector<ResourceOffers> offers) {
+  for (std::size_t i = offers_.size(); i < offers.size(); ++i) {
+    offers_.push_back({.resource = offers[i].resource, .offers = {}});
+  }
+  ReplaceAll(std::move(offers));
+}
+
+void Catalogue::ReplaceAll(std::vector<ResourceOffers> offers) {
   for (std::size_t i = 0; i < offers_.size(); ++i) {
-    Replace(i, recovery_delay_.Apply(offers_[i].offers, std::move((*offers)[i].offers)));
+    Replace(i, recovery_delay_.Apply(offers_[i].offers, std::move(offers[i].offers)));
   }
 }
 

@@ -60,6 +60,12 @@ class Catalogue {
   // settled (RecoveryDelay); it calls itself then. A host that cannot be read is logged and leaves
   // things as they are.
   void Rescan();
+  // Whether the host's groups can be offered after another configuration, whose resources have the
+  // places of the one that is in force, and perhaps more. InvalidArgument: see OfferAll().
+  absl::StatusOr<std::vector<ResourceOffers>> OffersAfter(const Config& config,
+                                                          const Inventory& inventory) const;
+  // That configuration is in force now; tells what has changed.
+  void Reconfigured(std::vector<ResourceOffers> offers);
   // From now on it does not call itself any more.
   void Stop() { stopped_ = true; }
 
@@ -80,8 +86,7 @@ class Catalogue {
   absl::Status CheckDevices(std::size_t resource, std::span<const std::string> devices) const;
   absl::StatusOr<Target> LookAt(std::size_t resource, const std::string& device);
   std::optional<Target> LookAtGroup(std::size_t resource, const Offer& offer, absl::Status& error);
-  [[nodiscard]] absl::StatusOr<std::vector<ResourceOffers>> OffersOf(
-      const Inventory& inventory) const;
+  void ReplaceAll(std::vector<ResourceOffers> offers);
   void Replace(std::size_t resource, std::vector<Offer> offers);
   void LogSkipped(const Inventory& inventory);
 

@@ -44,6 +44,8 @@ struct Pool {
   std::uint64_t start = 0x09100000;
   std::uint64_t end = 0x10000000;
   std::uint64_t window_size = kWindowGranule;
+
+  friend bool operator==(const Pool&, const Pool&) = default;
 };
 
 struct Config {

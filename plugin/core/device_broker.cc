@@ -93,6 +93,37 @@ void DeviceBroker::EndTurn() {
   ServeQueue();
 }
 
+void DeviceBroker::Reconfigure(Config next, Reconfigured done) {
+  Enqueue({.serve =
+               [this, next = std::move(next), done] {
+                 ServeReconfigure(next, done);
+                 EndTurn();
+               },
+           .refuse = [done](const absl::Status& status) { done(status); }});
+}
+
+void DeviceBroker::ServeReconfigure(Config next, const Reconfigured& done) {
+  ConfigChange change = PlanChange(config_, std::move(next));
+  const auto inventory = host_.scanner.Scan();
+  if (!inventory.ok()) {
+    done(inventory.status());
+    return;
+  }
+  auto offers = catalogue_.OffersAfter(change.config, *inventory);
+  if (!offers.ok()) {
+    done(offers.status());
+    return;
+  }
+  if (config_.pool != change.config.pool) reservations_.SetPool(change.config.pool);
+  config_ = change.config;
+  if (config_.mode == Mode::kEnforce &&
+      reservations_.Adopt(*inventory, *offers, host_.timers.Now()) > 0) {
+    books_.Changed();
+  }
+  catalogue_.Reconfigured(*std::move(offers));
+  done(std::move(change));
+}
+
 void DeviceBroker::Allocate(std::size_t resource, std::vector<std::string> devices,
                             Allocated done) {
   Enqueue({.serve =

@@ -16,6 +16,7 @@
 #include "plugin/core/books.h"
 #include "plugin/core/catalogue.h"
 #include "plugin/core/config.h"
+#include "plugin/core/config_change.h"
 #include "plugin/core/container_start.h"
 #include "plugin/core/grant.h"
 #include "plugin/core/ports.h"
@@ -48,6 +49,7 @@ class DeviceBroker {
   using Allocated = std::function<void(absl::StatusOr<Grant>)>;
   using Checked = ContainerStart::Done;
   using OffersChanged = Catalogue::OffersChanged;
+  using Reconfigured = std::function<void(absl::StatusOr<ConfigChange>)>;
 
   // Scans the host; changes nothing.
   // FailedPrecondition: see HostScanner::Scan(). InvalidArgument: see OfferAll().
@@ -66,6 +68,13 @@ class DeviceBroker {
   void Rescan() { catalogue_.Rescan(); }
   // A kubelet that has just started may not know its pods yet: nothing ends for the grace time.
   void KubeletStarted() { reservations_.SeeAll(host_.timers.Now()); }
+
+  // Takes another configuration over, as a whole, when it is its turn. Calls `done` once, possibly
+  // before it returns. What has changed in the offers is told before that, also of resources that
+  // nobody has heard of yet.
+  // InvalidArgument: see OfferAll(). FailedPrecondition: the host cannot be read. Unavailable: the
+  // daemon ends. Nothing has changed then.
+  void Reconfigure(Config next, Reconfigured done);
 
   // Reserves a window for these devices and says what their container gets. Calls `done` once,
   // possibly before it returns; one call is served after the other.
@@ -110,10 +119,11 @@ class DeviceBroker {
   void HandOver(std::span<const WindowWriter::Previous> written);
   void Undo(std::span<const WindowWriter::Previous> stuck);
   void Finish(absl::StatusOr<Grant> result);
+  void ServeReconfigure(Config next, const Reconfigured& done);
   void EnqueueStart(std::size_t resource, std::vector<std::string> devices,
                     std::optional<ContainerStart::Listed> listed, Checked done);
 
-  const Config config_;
+  Config config_;  // that of the last change
   Host host_;
   Catalogue catalogue_;
   Inventory inventory_;  // of the first look, until Open()

@@ -81,6 +81,11 @@ std::size_t Reservations::Adopt(const Inventory& inventory, std::span<const Reso
   for (const Group& group : inventory.groups) {
     if (group.knob != Knob::kPresent || !group.window || !pool_.Overlaps(*group.window)) continue;
     const std::string device = DeviceIdOf(group);
+    const bool left_over =
+        std::any_of(leftovers_.begin(), leftovers_.end(), [&](const Leftover& leftover) {
+          return leftover.group == group.number && leftover.window == group.window;
+        });
+    if (left_over) continue;
     if (const Found known = Find(device); known.lease != nullptr) {
       if (known.lease->reservation.window == group.window && known.holding->group == group.number)
         continue;
@@ -244,6 +249,14 @@ std::size_t Reservations::ResetLeftovers() {
     return true;
   });
   return leftovers_.size();
+}
+
+void Reservations::SetPool(const Pool& pool) {
+  pool_ = WindowPool(pool);
+  for (const Lease& lease : leases_) {
+    if (lease.reservation.window) pool_.Claim(*lease.reservation.window);
+  }
+  for (const Leftover& leftover : leftovers_) pool_.Claim(leftover.window);
 }
 
 bool Reservations::IsReserved(const Leftover& leftover) const {

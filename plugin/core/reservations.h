@@ -55,9 +55,9 @@ class Reservations {
 
   // At start, first: what the ledger has.
   void Restore(const Ledger& ledger, Time now);
-  // At start, second: every window of the pool that the kernel has in force and the ledger does not
-  // know, ours or not, as a reservation of a pod that is not known. Groups with the same window are
-  // one. Returns how many windows.
+  // At start, second, and after SetPool(): every window of the pool that the kernel has in force
+  // and the record does not know, ours or not, as a reservation of a pod that is not known. Groups
+  // with the same window are one. Returns how many windows.
   std::size_t Adopt(const Inventory& inventory, std::span<const ResourceOffers> offers, Time now);
 
   // At start, third: settings that neither has anything about, as an allocation that is observed
@@ -103,6 +103,10 @@ class Reservations {
   // The allocations of `from` become part of `into`, which has a window; that of `from`, if it has
   // another one, is free.
   void Merge(Lease& into, Lease& from);
+
+  // Windows are taken from another pool from now on. What is reserved stays as it is; Adopt() finds
+  // what the kernel has in force in the new pool.
+  void SetPool(const Pool& pool);
 
   // No reservation, and no window that is still held.
   [[nodiscard]] bool empty() const { return leases_.empty() && leftovers_.empty(); }

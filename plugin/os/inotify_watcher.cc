@@ -52,6 +52,8 @@ std::vector<DirectoryChange> ParseInotifyEvents(std::string_view bytes) {
       changes.push_back({Kind::kOverflow, ""});
     } else if (event.mask & (IN_CREATE | IN_MOVED_TO)) {
       changes.push_back({Kind::kCreated, std::string(name)});
+    } else if (event.mask & IN_CLOSE_WRITE) {
+      changes.push_back({Kind::kWritten, std::string(name)});
     } else if (event.mask & (IN_DELETE | IN_MOVED_FROM)) {
       changes.push_back({Kind::kDeleted, std::string(name)});
     } else if (event.mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)) {
@@ -64,10 +66,11 @@ std::vector<DirectoryChange> ParseInotifyEvents(std::string_view bytes) {
 
 absl::StatusOr<std::unique_ptr<InotifyWatcher>> InotifyWatcher::Create(EventLoop& loop,
                                                                        const std::string& directory,
-                                                                       Handler handler) {
+                                                                       Handler handler, What what) {
   base::UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify.valid()) return SetupError(errno, directory);
-  std::unique_ptr<InotifyWatcher> watcher(new InotifyWatcher(loop, directory, std::move(inotify)));
+  std::unique_ptr<InotifyWatcher> watcher(
+      new InotifyWatcher(loop, directory, std::move(inotify), what));
   RETURN_IF_ERROR(watcher->Resume());
 
   // The loop owns the handler, so that it may destroy the watcher and still return.
@@ -89,8 +92,9 @@ absl::StatusOr<std::unique_ptr<InotifyWatcher>> InotifyWatcher::Create(EventLoop
   return watcher;
 }
 
-InotifyWatcher::InotifyWatcher(EventLoop& loop, std::string directory, base::UniqueFd inotify)
-    : loop_(loop), directory_(std::move(directory)), inotify_(std::move(inotify)) {}
+InotifyWatcher::InotifyWatcher(EventLoop& loop, std::string directory, base::UniqueFd inotify,
+                               What what)
+    : loop_(loop), directory_(std::move(directory)), inotify_(std::move(inotify)), what_(what) {}
 
 InotifyWatcher::~InotifyWatcher() { loop_.Unwatch(inotify_.get()); }
 
@@ -101,7 +105,8 @@ void InotifyWatcher::Pause() {
 }
 
 absl::Status InotifyWatcher::Resume() {
-  const int watch = ::inotify_add_watch(inotify_.get(), directory_.c_str(), kMask);
+  const std::uint32_t mask = what_ == What::kNames ? kMask : kMask | IN_CLOSE_WRITE;
+  const int watch = ::inotify_add_watch(inotify_.get(), directory_.c_str(), mask);
   if (watch < 0) return SetupError(errno, directory_);
   watch_ = watch;
   return absl::OkStatus();

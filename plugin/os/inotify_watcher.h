@@ -18,6 +18,7 @@ namespace dp::os {
 struct DirectoryChange {
   enum class Kind {
     kCreated,   // a name appeared: created or moved in
+    kWritten,   // a file was written and closed; only if contents are watched
     kDeleted,   // a name went away: deleted or moved out
     kOverflow,  // the kernel dropped changes: look at the whole directory
     kEnded,  // the directory itself was deleted, moved or unmounted: no change will be reported any
@@ -40,6 +41,8 @@ std::vector<DirectoryChange> ParseInotifyEvents(std::string_view bytes);
 // Belongs to the loop; the loop must outlive it.
 class InotifyWatcher {
  public:
+  enum class What { kNames, kNamesAndContents };
+
   // Called with one or more changes; may destroy the watcher.
   using Handler = std::function<void(std::span<const DirectoryChange>)>;
 
@@ -48,7 +51,8 @@ class InotifyWatcher {
   // directory.
   static absl::StatusOr<std::unique_ptr<InotifyWatcher>> Create(EventLoop& loop,
                                                                 const std::string& directory,
-                                                                Handler handler);
+                                                                Handler handler,
+                                                                What what = What::kNames);
   InotifyWatcher(const InotifyWatcher&) = delete;
   InotifyWatcher& operator=(const InotifyWatcher&) = delete;
   // The kernel takes 8 to 16 ms to close a descriptor that watches something; one that is paused
@@ -61,11 +65,12 @@ class InotifyWatcher {
   absl::Status Resume();
 
  private:
-  InotifyWatcher(EventLoop& loop, std::string directory, base::UniqueFd inotify);
+  InotifyWatcher(EventLoop& loop, std::string directory, base::UniqueFd inotify, What what);
 
   EventLoop& loop_;
   const std::string directory_;
   base::UniqueFd inotify_;
+  const What what_;
   std::optional<int> watch_;  // empty: paused
 };
 
