@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grpcpp/server_posix.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +23,12 @@ namespace {
 [[noreturn]] void Die(const std::string& what) {
   fmt::print(stderr, "a fake cannot {}: {}\n", what, std::strerror(errno));
   std::abort();
+}
+
+// Whether the peer has gone.
+bool IsOver(int connection) {
+  pollfd state{.fd = connection, .events = 0, .revents = 0};
+  return ::poll(&state, 1, 0) == 1;
 }
 
 }  // namespace
@@ -62,6 +69,9 @@ void GrpcSocket::Accept(int listener) {
     if (!connection.valid()) return;
     {
       const std::lock_guard lock(mutex_);
+      // A client may have a new connection for each call.
+      std::erase_if(connections_,
+                    [](const base::UniqueFd& former) { return IsOver(former.get()); });
       connections_.emplace_back(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
     }
     grpc::AddInsecureChannelFromFd(&server_, connection.Release());
