@@ -10,11 +10,12 @@
 
 namespace dp::fakes {
 
-// A new folder with a path short enough for a Unix socket in it, removed with the object.
+// A new folder with a path short enough for a Unix socket in it, removed with the object. `parent`
+// is where it is made.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = "/tmp/doorbell-XXXXXX";
+  explicit TemporaryFolder(const std::string& parent = "/tmp") {
+    std::string pattern = parent + "/doorbell-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) {
       std::perror("TemporaryFolder: mkdtemp");
       std::abort();
