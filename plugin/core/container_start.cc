@@ -201,8 +201,11 @@ void ContainerStart::Unify() {
   const auto first = std::find_if(leases.begin(), leases.end(), [](const auto* lease) {
     return lease->reservation.window.has_value();
   });
+  const Reservations::Lease* own = tools_.reservations.Find(targets_.front().offer.id).lease;
   for (Reservations::Lease* lease : leases) {
-    lease->settled = true;
+    // One without a window may need one, as after a ledger that was lost. Its own start finds that
+    // out, and must ask then, or the pod would have two.
+    if (lease->reservation.window || lease == own) lease->settled = true;
     if (lease->reservation.pod == pod) continue;
     lease->reservation.pod = pod;
     tools_.books.Changed();

@@ -362,6 +362,23 @@ TEST_F(LeaseTest, RebuildsALostLedgerFromKernelAndKubelet) {
   EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
 }
 
+TEST_F(LeaseTest, GivesAPodOneWindowOfWhichALostLedgerLeftAPart) {
+  Start();
+  AdmitVm();
+  // A start had written the NIC's group for the window of the NVMe when the daemon was killed, so
+  // the next daemon took that back; then the ledger was lost.
+  host_.Find(11)->window = kFixedWindow;
+  world_.ledger.load_status =
+      absl::DataLossError("/var/lib/vfio-doorbell/ledger.json was set aside as x");
+  Start();
+  Check(kNvme, {Nvme(1)});
+  Check(kNic, {Nic(1)});
+  EXPECT_EQ(knob_.WindowOf(1), At(0));
+  EXPECT_EQ(knob_.WindowOf(11), At(0));
+  EXPECT_EQ(settings_.settings.at(Nic(1)).window, At(0));
+  EXPECT_EQ(ledger().size(), 1U);
+}
+
 TEST_F(LeaseTest, DoesNotStartWithoutALedger) {
   world_.ledger.save_status =
       absl::FailedPreconditionError("cannot write /var/lib/vfio-doorbell: Read-only file system");
