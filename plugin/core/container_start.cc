@@ -201,16 +201,13 @@ void ContainerStart::Unify() {
   const auto first = std::find_if(leases.begin(), leases.end(), [](const auto* lease) {
     return lease->reservation.window.has_value();
   });
-  const Reservations::Lease* own = tools_.reservations.Find(targets_.front().offer.id).lease;
   for (Reservations::Lease* lease : leases) {
-    // One without a window may need one, as after a ledger that was lost. Its own start finds that
-    // out, and must ask then, or the pod would have two.
-    if (lease->reservation.window || lease == own) lease->settled = true;
     if (lease->reservation.pod == pod) continue;
     lease->reservation.pod = pod;
     tools_.books.Changed();
   }
-  if (first != leases.end()) Join(**first, leases);
+  // Else the next start tries again.
+  if (first == leases.end() || Join(**first, leases)) Settle(*pod);
   log::Info("pod known",
             {{"pod", FormatPod(*pod)},
              {"window", first == leases.end() ? std::string("none")
@@ -218,8 +215,18 @@ void ContainerStart::Unify() {
   Finish();
 }
 
-// Gives the window of `into` to the other leases, to all of them or to none.
-void ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases) {
+// They are not asked for any more. A lease without a window may need one, as after a ledger that
+// was lost; its own start finds that out, and must ask then, or the pod would have two.
+void ContainerStart::Settle(const PodName& pod) {
+  const Reservations::Lease* own = tools_.reservations.Find(targets_.front().offer.id).lease;
+  for (Reservations::Lease* lease : tools_.reservations.LeasesOf(pod, PodIndex(**listed_))) {
+    if (lease->reservation.window || lease == own) lease->settled = true;
+  }
+}
+
+// Gives the window of `into` to the other leases, to all of them or to none. Returns whether they
+// have it.
+bool ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases) {
   struct Moved {
     std::size_t resource;
     std::vector<Target> targets;
@@ -245,7 +252,7 @@ void ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
                        .targets = *std::move(targets)});
     }
   }
-  if (others.empty()) return;
+  if (others.empty()) return true;
   const Window window = *into.reservation.window;
   if (status.ok()) {
     // Without waiting, so that it is done when the call returns: a group of this pod that a VMM
@@ -269,10 +276,11 @@ void ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
                  {{"reason", absl::IsUnavailable(status) ? "group_busy" : "join_failed"},
                   {"device", targets_.front().offer.id},
                   {"error", status}});
-    return;
+    return false;
   }
   for (Reservations::Lease* lease : others) tools_.reservations.Merge(into, *lease);
   tools_.books.Changed();
+  return true;
 }
 
 // What the groups of an allocation are now, if they are as they were handed over.

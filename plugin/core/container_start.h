@@ -65,7 +65,8 @@ class ContainerStart {
   void Reserve();
   void Repair();
   void Unify();
-  void Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases);
+  void Settle(const PodName& pod);
+  bool Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases);
   void Finish();
   void Fail(std::string_view reason, const absl::Status& status);
   void Answer(absl::Status status);

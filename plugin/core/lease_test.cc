@@ -185,6 +185,20 @@ TEST_F(LeaseTest, LeavesTheWindowsOfARunningVmAsTheyAre) {
   for (const Reservation& reservation : ledger()) EXPECT_TRUE(reservation.pod.has_value());
 }
 
+TEST_F(LeaseTest, GivesAPodOneWindowAtALaterStartIfAVmmHadNotLetGo) {
+  Start();
+  AdmitVm();
+  knob_.busy = {11};
+  Check(kNvme, {Nvme(1)});
+  Check(kNic, {Nic(1)});
+  EXPECT_EQ(knob_.WindowOf(11), At(1));
+  knob_.busy = {};
+  Check(kNvme, {Nvme(1)});
+  EXPECT_EQ(knob_.WindowOf(1), At(0));
+  EXPECT_EQ(knob_.WindowOf(11), At(0));
+  EXPECT_EQ(ledger().size(), 1U);
+}
+
 TEST_F(LeaseTest, FreesAWindowWithinHalfAMinuteOfItsPod) {
   Start();
   AdmitVm();
