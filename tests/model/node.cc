@@ -200,10 +200,12 @@ std::optional<Node::Share> Node::Choose(std::size_t resource, std::size_t count)
   for (const core::PodDevices& entry : Listed()) {
     taken.insert(entry.devices.begin(), entry.devices.end());
   }
-  Share share{.resource = resource, .devices = {}};
+  Share share{.resource = resource, .devices = {}, .groups = {}};
   for (const core::Offer& offer : run_->broker->offers()[resource].offers) {
     if (share.devices.size() == count) break;
-    if (offer.healthy() && !taken.contains(offer.id)) share.devices.push_back(offer.id);
+    if (!offer.healthy() || taken.contains(offer.id)) continue;
+    share.devices.push_back(offer.id);
+    share.groups.push_back(Find(offer.id).group);
   }
   if (share.devices.size() < count) return std::nullopt;
   return share;
@@ -281,7 +283,10 @@ void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
   bool all_there = true;
   for (const Container& other : pod.containers) {
     for (const Share& share : other.shares) {
-      for (const std::string& id : share.devices) all_there &= Find(id).plugged;
+      for (std::size_t i = 0; i < share.devices.size(); ++i) {
+        const Device& device = Find(share.devices[i]);
+        all_there &= device.plugged && device.group == share.groups[i];
+      }
     }
   }
   const bool listed = listing_ == Listing::kWorks && timers_.Now() >= listed_from_;

@@ -81,6 +81,7 @@ class Node {
   struct Share {  // devices of one resource in one container
     std::size_t resource = 0;
     std::vector<std::string> devices;
+    std::vector<std::uint32_t> groups;  // of the devices, when they were chosen
   };
   struct Container {
     std::vector<Share> shares;
