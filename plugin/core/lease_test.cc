@@ -249,6 +249,20 @@ TEST_F(LeaseTest, WaitsForTheVmmThatOutlivesItsPod) {
   EXPECT_EQ(knob_.WindowOf(13), At(0));
 }
 
+TEST_F(LeaseTest, DoesNotHandOutAWindowAgainOfWhichAVmmHasAPart) {
+  Start();
+  Allocate(kNvme, {Nvme(1), Nvme(2)});
+  Allocate(kNvme, {Nvme(3)});
+  for (std::uint32_t number : {1U, 2U}) Allocate(kNic, {Nic(number)});
+  // The pool is dry, and the devices' former pod has the only window that one of them could get.
+  knob_.busy = {2};
+  EXPECT_EQ(world_.Allocate(kNvme, {Nvme(1)}).code(), absl::StatusCode::kResourceExhausted);
+  knob_.busy = {};
+  Allocate(kNvme, {Nvme(1)});
+  EXPECT_EQ(knob_.WindowOf(1), At(0));
+  EXPECT_EQ(knob_.WindowOf(2), kFixedWindow);
+}
+
 TEST_F(LeaseTest, EndsWhatWasAllocatedForAPodThatWasRejected) {
   Start();
   Allocate(kNvme, {Nvme(1)});

@@ -302,7 +302,8 @@ absl::StatusOr<Window> Reservations::TakeWindow(std::span<const std::string> dev
   // can have it again.
   for (const Lease& lease : leases_) {
     const auto& window = lease.reservation.window;
-    if (!window || window->size != pool_.pool().window_size || !HasOnly(lease.reservation, devices))
+    if (!window || window->size != pool_.pool().window_size ||
+        !HasOnly(lease.reservation, devices) || IsSharedWithOthers(lease))
       continue;
     pool_.Claim(*window);
     return *window;
@@ -311,6 +312,21 @@ absl::StatusOr<Window> Reservations::TakeWindow(std::span<const std::string> dev
       "all {} windows of {:#x} bytes of the pool [{:#010x}, {:#010x}) are reserved, by {}",
       pool_.size(), pool_.pool().window_size, pool_.pool().start, pool_.pool().end,
       DescribeHolders()));
+}
+
+// Whether somebody else has a part of its window, too, such as a VMM that has not let go.
+bool Reservations::IsSharedWithOthers(const Lease& lease) const {
+  const Window& window = *lease.reservation.window;
+  const auto overlaps = [&window](const Window& other) {
+    return other.base < window.base + window.size && window.base < other.base + other.size;
+  };
+  return std::any_of(leases_.begin(), leases_.end(),
+                     [&](const Lease& other) {
+                       return &other != &lease && other.reservation.window &&
+                              overlaps(*other.reservation.window);
+                     }) ||
+         std::any_of(leftovers_.begin(), leftovers_.end(),
+                     [&](const Leftover& leftover) { return overlaps(leftover.window); });
 }
 
 std::string Reservations::DescribeHolders() const {

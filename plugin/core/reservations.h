@@ -123,6 +123,7 @@ class Reservations {
   void End(Lease& lease, std::span<const std::string> but);
   void DropEmpty();
   [[nodiscard]] bool IsReserved(const Leftover& leftover) const;
+  [[nodiscard]] bool IsSharedWithOthers(const Lease& lease) const;
   bool ResetOne(Leftover& leftover);
   void RemoveSettings(const std::string& key);
   [[nodiscard]] std::string DescribeHolders() const;
