@@ -52,7 +52,16 @@ DeviceBroker::DeviceBroker(Config config, Host host)
       reconciler_({.pods = host_.pods,
                    .timers = host_.timers,
                    .reservations = reservations_,
-                   .books = books_},
+                   .books = books_,
+                   .in_turn =
+                       [this](const std::function<void()>& look) {
+                         Enqueue({.serve =
+                                      [this, look] {
+                                        look();
+                                        EndTurn();
+                                      },
+                                  .refuse = [](const absl::Status& /*draining*/) {}});
+                       }},
                   host_.leave) {}
 
 absl::StatusOr<std::unique_ptr<DeviceBroker>> DeviceBroker::Create(Config config, Host host) {

@@ -227,6 +227,22 @@ TEST_F(LeaseTest, IsIdleWhenNothingIsReserved) {
   EXPECT_TRUE(timers_.idle());
 }
 
+TEST_F(LeaseTest, EndsNothingOfWhatAnAllocationMayPutBack) {
+  Start();
+  Allocate(kNvme, {Nvme(1)});
+  Allocate(kNvme, {Nvme(2)});
+  pods_.status = absl::OkStatus();
+  knob_.busy = {2};
+  timers_.Advance(18s);
+  // It waits for the second group, and meanwhile the grace time of the former allocations ends.
+  const auto answer = world_.Ask(kNvme, {Nvme(1), Nvme(2)});
+  timers_.Advance(6s);
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_FALSE((*answer)->ok());
+  timers_.Advance(10s);
+  EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
+}
+
 TEST_F(LeaseTest, WaitsForTheVmmThatOutlivesItsPod) {
   Start();
   AdmitVm();

@@ -19,7 +19,10 @@ void Reconciler::Ask() {
   // What is done between the question and the answer counts as later than the answer.
   tools_.pods.List(
       [this, asked = tools_.timers.Now()](const absl::StatusOr<std::vector<PodDevices>>& listed) {
-        if (!stopped_) Look(listed, asked);
+        if (stopped_) return;
+        tools_.in_turn([this, asked, listed] {
+          if (!stopped_) Look(listed, asked);
+        });
       });
 }
 

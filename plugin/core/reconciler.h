@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "plugin/core/books.h"
@@ -30,9 +32,12 @@ class Reconciler {
     Timers& timers;
     Reservations& reservations;
     Books& books;
+    // Makes the call when no allocation and no start is under way; they wait, and what they have
+    // begun must not end meanwhile. Never, if the broker drains.
+    std::function<void(std::function<void()>)> in_turn;
   };
 
-  Reconciler(Tools tools, Leave leave) : tools_(tools), leave_(leave) {}
+  Reconciler(Tools tools, Leave leave) : tools_(std::move(tools)), leave_(leave) {}
   Reconciler(const Reconciler&) = delete;
   Reconciler& operator=(const Reconciler&) = delete;
 
