@@ -27,6 +27,8 @@ class Daemon {
   ~Daemon();
 
   void Signal(int signal) const;
+  // Its number, until Wait() has seen its end.
+  [[nodiscard]] pid_t pid() const { return pid_; }
   // Its exit code, the negative signal that ended it, or kStillRuns when patience is at its end.
   int Wait();
   // What it has written so far.

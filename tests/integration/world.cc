@@ -10,7 +10,7 @@
 
 namespace dp::integration {
 
-World::World() : kubelet_(path("plugins")) {
+World::World(const std::string& parent) : root_(parent), kubelet_(path("plugins")) {
   std::filesystem::create_directories(path("plugins"));
   std::filesystem::create_directories(path("dev/vfio/devices"));
   WriteConfig(R"(

@@ -21,7 +21,8 @@ inline constexpr char kResource[] = "vendor.example/nvme";
 // not run yet, and a configuration that selects every function on vfio-pci.
 class World : public ::testing::Test {
  protected:
-  World();
+  // Its folders are made in `parent`.
+  explicit World(const std::string& parent = "/tmp");
 
   // `lines` go behind "version: v1".
   void WriteConfig(std::string_view lines);
