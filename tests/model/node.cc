@@ -154,6 +154,19 @@ bool Node::IsBusy(const Share& share) {
                      [this](const std::string& id) { return knob_.busy.contains(Find(id).group); });
 }
 
+// What the ledger says; null: nothing.
+const core::Reservation* Node::FindReservation(std::string_view device) const {
+  if (!ledger_.ledger) return nullptr;
+  for (const core::Reservation& reservation : ledger_.ledger->reservations) {
+    for (const core::Allocation& allocation : reservation.allocations) {
+      for (const core::Holding& holding : allocation.holdings) {
+        if (holding.device == device) return &reservation;
+      }
+    }
+  }
+  return nullptr;
+}
+
 std::vector<core::PodDevices> Node::Listed() const {
   std::vector<core::PodDevices> listed;
   const auto add = [&listed](const Pod& pod) {
@@ -290,6 +303,15 @@ void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
     }
   }
   const bool listed = listing_ == Listing::kWorks && timers_.Now() >= listed_from_;
+  bool reserved = true;
+  for (const Share& share : container.shares) {
+    for (const std::string& id : share.devices) {
+      const core::Reservation* reservation = FindReservation(id);
+      reserved &= reservation != nullptr && reservation->window.has_value();
+    }
+  }
+  // Nobody can say whose they are, and if it goes on, they get a window of their own.
+  if (!listed && !reserved) pod.one_window = false;
   for (const Share& share : container.shares) {
     if (const absl::Status status = CallPreStart(share); !status.ok()) {
       Count("start refused: " +
@@ -302,6 +324,8 @@ void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
   for (const Share& share : container.shares) {
     for (const std::string& id : share.devices) {
       knob_.busy.insert(Find(id).group);
+      // Else it could not have opened the group.
+      stuck_.erase(id);
       for (const auto& [key, settings] : settings_.settings) {
         if (key != share.devices.front()) continue;
         for (const auto& group : settings.groups) {
@@ -430,18 +454,9 @@ std::string Node::Broken() {
         }
         windows.insert(in_force);
         if (!Answers()) continue;
-        const auto reserved = std::any_of(
-            ledger_.ledger->reservations.begin(), ledger_.ledger->reservations.end(),
-            [&](const core::Reservation& reservation) {
-              return reservation.window == in_force &&
-                     std::any_of(reservation.allocations.begin(), reservation.allocations.end(),
-                                 [&](const core::Allocation& allocation) {
-                                   return std::any_of(
-                                       allocation.holdings.begin(), allocation.holdings.end(),
-                                       [&](const core::Holding& h) { return h.device == id; });
-                                 });
-            });
-        if (!reserved) return fmt::format("{} of {} is not in the ledger", id, pod->name);
+        const core::Reservation* reservation = FindReservation(id);
+        if (reservation == nullptr || reservation->window != in_force)
+          return fmt::format("{} of {} is not in the ledger", id, pod->name);
       }
     }
     if (pod->one_window && windows.size() > 1) {

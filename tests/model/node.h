@@ -130,6 +130,7 @@ class Node {
   [[nodiscard]] bool Answers() const { return run_ && !run_->life.dead() && run_->broker; }
   Device& Find(std::string_view id);
   [[nodiscard]] bool IsBusy(const Share& share);
+  [[nodiscard]] const core::Reservation* FindReservation(std::string_view device) const;
   [[nodiscard]] std::vector<core::PodDevices> Listed() const;
 
   fakes::FakeHost host_;
