@@ -485,6 +485,20 @@ TEST_F(LeaseTest, TakesBackWhatACrashLeftBeforeTheLedgerWasWritten) {
   EXPECT_EQ(knob_.WindowOf(1), At(0)) << "the one of the ledger";
 }
 
+TEST_F(LeaseTest, TakesBackWhatACrashLeftInAGroupThatHasTheNumberOfAnother) {
+  Start();
+  Allocate(kNvme, {Nvme(1), Nvme(2)});
+  host_.Find(1)->number = 21;
+  host_.Find(2)->number = 1;
+  Reboot();
+  // The daemon had written the groups for them again when it was killed.
+  host_.Find(21)->window = At(0);
+  host_.Find(1)->window = At(0);
+  Start();
+  Allocate(kNvme, {Nvme(1)});
+  EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
+}
+
 TEST_F(LeaseTest, ServesAnInitContainerWhoseDevicesGoOnToTheNext) {
   Start();
   Allocate(kNvme, {Nvme(1), Nvme(2)});  // the init container's

@@ -264,7 +264,10 @@ bool Reservations::IsReserved(const Leftover& leftover) const {
     if (lease.reservation.window != leftover.window) continue;
     for (const Allocation& allocation : lease.reservation.allocations) {
       for (const Holding& holding : allocation.holdings) {
-        if (holding.reserved && holding.group == leftover.group) return true;
+        // The number alone may be another device's, of before a reboot.
+        if (holding.reserved && holding.device == leftover.device &&
+            holding.group == leftover.group)
+          return true;
       }
     }
   }
