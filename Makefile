@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-sanitizers test-kernel test-kernel-full test-lab test-deb demo bench kernel kernel-check kernel-deb clean
+.PHONY: help deps build check test test-unit test-integration test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-deb demo bench kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ test-integration: ## the real binary against a fake kubelet and a fake sysfs
 
 test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
 	@scripts/test asan-ubsan
+
+test-reliability: ## 1,000 kills, 1,000 kubelets, 100,000 lives of a model, half an hour of churn: 40 minutes
+	@scripts/test kills kubelets model soak
 
 test-kernel: ## the kernel series in an emulated arm64 machine
 	@scripts/test series kernel

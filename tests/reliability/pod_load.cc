@@ -77,7 +77,7 @@ grpc::Status PodLoad::Step() {
       ++wanted[*std::next(resources_.begin(),
                           static_cast<std::ptrdiff_t>(Below(resources_.size())))];
     }
-    return Admit(std::move(wanted));
+    return Admit(wanted);
   }
   if (pods_.empty()) return grpc::Status::OK;
   const std::size_t index = Below(pods_.size());
@@ -93,7 +93,7 @@ grpc::Status PodLoad::Step() {
   return grpc::Status::OK;
 }
 
-grpc::Status PodLoad::Admit(std::map<std::string, std::size_t> wanted) {
+grpc::Status PodLoad::Admit(const std::map<std::string, std::size_t>& wanted) {
   auto admitted = std::make_unique<Pod>();
   admitted->name = fmt::format("pod-{}", names_++);
   Pod& pod = *admitted;
@@ -108,7 +108,7 @@ grpc::Status PodLoad::Admit(std::map<std::string, std::size_t> wanted) {
       return grpc::Status::OK;
     }
     v1beta1::ContainerAllocateResponse answer;
-    const grpc::Status status = world_.kubelet.Allocate(resource, share.devices, &answer);
+    grpc::Status status = world_.kubelet.Allocate(resource, share.devices, &answer);
     if (!status.ok()) {
       Delete(index);
       ++counts_[status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ? "pool dry"
@@ -130,7 +130,7 @@ grpc::Status PodLoad::Admit(std::map<std::string, std::size_t> wanted) {
 
 grpc::Status PodLoad::Start(Pod& pod) {
   for (const Share& share : pod.shares) {
-    const grpc::Status status = world_.kubelet.PreStartContainer(share.resource, share.devices);
+    grpc::Status status = world_.kubelet.PreStartContainer(share.resource, share.devices);
     if (!status.ok()) {
       ++counts_["starts that failed"];
       return status;

@@ -79,7 +79,7 @@ class PodLoad {
   };
 
   std::size_t Below(std::size_t limit);
-  grpc::Status Admit(std::map<std::string, std::size_t> wanted);
+  grpc::Status Admit(const std::map<std::string, std::size_t>& wanted);
   grpc::Status Start(Pod& pod);
   void Delete(std::size_t index);
   std::vector<std::string> ChooseFree(const std::string& resource, std::size_t count);

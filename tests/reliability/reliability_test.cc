@@ -454,7 +454,7 @@ TEST_F(ReliabilityTest, NeedsNoMoreAfterALongTime) {
   constexpr std::int64_t kMoreDescriptors = 8;
   constexpr std::int64_t kMoreThreads = 2;
   constexpr std::int64_t kMoreWatches = 0;
-  constexpr std::int64_t kMoreKib = 256;
+  constexpr std::int64_t kMoreKib = 512;
 
   constexpr std::size_t kPods = 40;
   MakeHost(128, 111, kPods);
@@ -483,8 +483,9 @@ TEST_F(ReliabilityTest, NeedsNoMoreAfterALongTime) {
             .descriptors = std::max(most.descriptors, last.descriptors),
             .threads = std::max(most.threads, last.threads),
             .watches = std::max(most.watches, last.watches)};
-    std::cout << fmt::format("{:7.1f} s: {}\n", Milliseconds(Clock::now() - begin) / 1000,
-                             Describe(last));
+    std::cout << fmt::format("{:7.1f} s: {}", Milliseconds(Clock::now() - begin) / 1000,
+                             Describe(last))
+              << std::endl;
   }
   ASSERT_TRUE(warm.has_value());
   std::cout << fmt::format("{} steps in {} s; warm: {}; most: {}; end: {}\n", steps, time.count(),
