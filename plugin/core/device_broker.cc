@@ -102,7 +102,7 @@ void DeviceBroker::EndTurn() {
   ServeQueue();
 }
 
-void DeviceBroker::Reconfigure(Config next, Reconfigured done) {
+void DeviceBroker::Reconfigure(Config next, const Reconfigured& done) {
   Enqueue({.serve =
                [this, next = std::move(next), done] {
                  ServeReconfigure(next, done);
@@ -134,7 +134,7 @@ void DeviceBroker::ServeReconfigure(Config next, const Reconfigured& done) {
 }
 
 void DeviceBroker::Allocate(std::size_t resource, std::vector<std::string> devices,
-                            Allocated done) {
+                            const Allocated& done) {
   Enqueue({.serve =
                [this, resource, devices = std::move(devices), done] {
                  ServeAllocate({.resource = resource,
@@ -221,20 +221,20 @@ void DeviceBroker::Finish(absl::StatusOr<Grant> result) {
 }
 
 void DeviceBroker::CheckBeforeStart(std::size_t resource, std::vector<std::string> devices,
-                                    Checked done) {
+                                    const Checked& done) {
   if (ContainerStart::IsSettled(reservations_, devices)) {
-    EnqueueStart(resource, std::move(devices), std::nullopt, std::move(done));
+    EnqueueStart(resource, std::move(devices), std::nullopt, done);
     return;
   }
   // Outside of the queue: a kubelet that does not answer must not hold up allocations.
-  host_.pods.List([this, resource, devices = std::move(devices),
-                   done = std::move(done)](ContainerStart::Listed listed) {
-    EnqueueStart(resource, devices, std::move(listed), done);
-  });
+  host_.pods.List(
+      [this, resource, devices = std::move(devices), done](ContainerStart::Listed listed) {
+        EnqueueStart(resource, devices, std::move(listed), done);
+      });
 }
 
 void DeviceBroker::EnqueueStart(std::size_t resource, std::vector<std::string> devices,
-                                std::optional<ContainerStart::Listed> listed, Checked done) {
+                                std::optional<ContainerStart::Listed> listed, const Checked& done) {
   Enqueue({.serve =
                [this, resource, devices = std::move(devices), listed = std::move(listed), done] {
                  start_ = std::make_unique<ContainerStart>(

@@ -74,7 +74,7 @@ class DeviceBroker {
   // nobody has heard of yet.
   // InvalidArgument: see OfferAll(). FailedPrecondition: the host cannot be read. Unavailable: the
   // daemon ends. Nothing has changed then.
-  void Reconfigure(Config next, Reconfigured done);
+  void Reconfigure(Config next, const Reconfigured& done);
 
   // Reserves a window for these devices and says what their container gets. Calls `done` once,
   // possibly before it returns; one call is served after the other.
@@ -82,10 +82,11 @@ class DeviceBroker {
   // device is unhealthy, or its window cannot be had on this host. Unavailable: a group is still
   // owned by a former VMM. PermissionDenied, OutOfRange: the kernel refused. ResourceExhausted: no
   // window is free. Whatever fails, windows are as they were before.
-  void Allocate(std::size_t resource, std::vector<std::string> devices, Allocated done);
+  void Allocate(std::size_t resource, std::vector<std::string> devices, const Allocated& done);
 
   // See ContainerStart. Calls `done` once, possibly before it returns.
-  void CheckBeforeStart(std::size_t resource, std::vector<std::string> devices, Checked done);
+  void CheckBeforeStart(std::size_t resource, std::vector<std::string> devices,
+                        const Checked& done);
 
   // See PreferDevices().
   absl::StatusOr<std::vector<std::string>> Prefer(std::size_t resource,
@@ -121,7 +122,7 @@ class DeviceBroker {
   void Finish(absl::StatusOr<Grant> result);
   void ServeReconfigure(Config next, const Reconfigured& done);
   void EnqueueStart(std::size_t resource, std::vector<std::string> devices,
-                    std::optional<ContainerStart::Listed> listed, Checked done);
+                    std::optional<ContainerStart::Listed> listed, const Checked& done);
 
   Config config_;  // that of the last change
   Host host_;

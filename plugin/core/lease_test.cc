@@ -15,7 +15,6 @@ using ::dp::fakes::NvmeFunction;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Key;
 using ::testing::UnorderedElementsAre;
 using namespace std::chrono_literals;
 
