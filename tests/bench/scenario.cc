@@ -60,7 +60,9 @@ class Host {
             "--kubelet-dir=" + kubelet_folder(),
             "--sysfs-root=" + sysfs_.path(),
             "--dev-root=" + Path("dev"),
-            "--state-dir=" + Path("state")};
+            "--state-dir=" + Path("state"),
+            "--data-dir=" + Path("data"),
+            "--pod-resources-socket=" + Path("pods.sock")};
   }
   [[nodiscard]] std::string log_path() const { return Path("log"); }
   [[nodiscard]] std::string kubelet_folder() const { return Path("kubelet"); }
