@@ -191,9 +191,22 @@ resources:
   }
   // Of a call to a daemon and a kubelet that both live.
   void ExpectServed(const grpc::Status& status) {
+    // A daemon that nobody watches for a second registers again, as on a machine that is busy. With
+    // that the kubelet ends the former connection, and a call on it.
+    if (!status.ok() && RegisteredAgain()) return;
     ASSERT_TRUE(status.ok() || status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED)
         << status.error_message() << "\n"
         << daemon_->log();
+  }
+  // Since it was looked for last, by this or by ExpectRegistered().
+  bool RegisteredAgain() {
+    const int nvme = kubelet_.Get(kNvme).registrations - 1;
+    const int nic = kubelet_.Get(kNic).registrations - 1;
+    const bool again = nvme > nvme_registered_ || nic > nic_registered_;
+    nvme_registered_ = nvme;
+    nic_registered_ = nic;
+    if (again) ++registered_again_;
+    return again;
   }
   // What pods that have gone had is given back.
   void ExpectGivenBack() {
@@ -221,6 +234,7 @@ resources:
     Stop();
   }
   void PrintCounts() const {
+    std::cout << registered_again_ << " registered again\n";
     for (const auto& [what, count] : pods_->counts()) std::cout << count << " " << what << "\n";
   }
 
@@ -242,6 +256,7 @@ resources:
   std::string log_level_ = "info";
   int nvme_registered_ = 0;  // before the last Launch()
   int nic_registered_ = 0;
+  int registered_again_ = 0;
 };
 
 class KillTest : public ReliabilityTest {
@@ -355,14 +370,15 @@ TEST_F(KillTest, LosesAndDoublesNothingWhenItIsKilled) {
 TEST_F(ReliabilityTest, RegistersWithEachKubelet) {
   const std::uint32_t restarts = Number("RELIABILITY_RESTARTS", 30);
   MakeHost(12, 16, 10);
-  log_level_ = "warning";
   Launch();
   ASSERT_NO_FATAL_FAILURE(ExpectRegistered());
-  std::vector<double> times;  // in ms, until both resources were registered
+  constexpr int kMostSteps = 4;  // before the kubelet goes
+  std::vector<double> times;     // in ms, until both resources were registered
   for (std::uint32_t number = 0; number < restarts; ++number) {
     SCOPED_TRACE(fmt::format("restart {}", number));
     nvme_registered_ = kubelet_.Get(kNvme).registrations;
     nic_registered_ = kubelet_.Get(kNic).registrations;
+    const int before = static_cast<int>(Below(kMostSteps));
     std::atomic<int> steps = 0;
     std::atomic<bool> back = false;
     grpc::Status refused;
@@ -378,10 +394,12 @@ TEST_F(ReliabilityTest, RegistersWithEachKubelet) {
             status.error_code() != grpc::StatusCode::FAILED_PRECONDITION) {
           refused = status;
         }
+        // There are no more steps to wait for.
+        steps = kMostSteps;
+        steps.notify_all();
         back.wait(false);
       }
     });
-    const int before = static_cast<int>(Below(4));
     for (int now = 0; now < before; now = steps) steps.wait(now);
     const Clock::time_point serves = RestartKubelet();
     const absl::Status nvme = kubelet_.WaitForRegistrations(kNvme, nvme_registered_ + 1);
@@ -449,12 +467,11 @@ std::string Describe(const Holdings& holdings) {
 TEST_F(ReliabilityTest, NeedsNoMoreAfterALongTime) {
   const std::chrono::seconds time(Number("RELIABILITY_SOAK_SECONDS", 3));
   constexpr int kSamples = 30;
-  constexpr std::chrono::seconds kLongestWarmUp{60};
   // Each List of pods is a connection, and some may be under way (PodResources::kMostCalls).
   constexpr std::int64_t kMoreDescriptors = 8;
   constexpr std::int64_t kMoreThreads = 2;
   constexpr std::int64_t kMoreWatches = 0;
-  constexpr std::int64_t kMoreKib = 512;
+  constexpr std::int64_t kMoreKib = 256;
 
   constexpr std::size_t kPods = 40;
   MakeHost(128, 111, kPods);
@@ -463,7 +480,8 @@ TEST_F(ReliabilityTest, NeedsNoMoreAfterALongTime) {
   ASSERT_NO_FATAL_FAILURE(ExpectRegistered());
   while (pods_->size() < kPods) ASSERT_NO_FATAL_FAILURE(ExpectServed(pods_->Step()));
   const auto begin = Clock::now();
-  const auto warm_up = std::min<Clock::duration>(time / 3, kLongestWarmUp);
+  // The heap of the daemon grows for some ten minutes, by a fifth, and then no more.
+  const Clock::duration warm_up = time / 3;
   std::optional<Holdings> warm;
   Clock::time_point next = begin + warm_up;
   const auto between = (time - warm_up) / kSamples;
