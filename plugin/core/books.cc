@@ -38,11 +38,10 @@ absl::Status Books::Open(const Inventory& inventory, Mode mode, Reservations::Ti
 Allocation Books::MakeAllocation(std::size_t resource, std::span<const Target> targets) const {
   Allocation allocation{.resource = desk_.catalogue.offers()[resource].resource, .holdings = {}};
   for (const Target& target : targets) {
-    allocation.holdings.push_back(
-        {.device = target.offer.id,
-         .group = target.group.number,
-         .members = MembersOf(target.group),
-         .reserved = desk_.catalogue.ObserveReason(target.group).empty()});
+    allocation.holdings.push_back({.device = target.offer.id,
+                                   .group = target.group.number,
+                                   .members = MembersOf(target.group),
+                                   .reserved = desk_.catalogue.CanSteer(target.group)});
   }
   return allocation;
 }

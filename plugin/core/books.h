@@ -58,7 +58,7 @@ class Books {
   void Changed() { saved_ = false; }
   [[nodiscard]] bool saved() const { return saved_; }
 
-  // An allocation as it would be entered. `window` is what reserved groups have.
+  // An allocation as it would be entered.
   [[nodiscard]] Allocation MakeAllocation(std::size_t resource,
                                           std::span<const Target> targets) const;
 

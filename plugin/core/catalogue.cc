@@ -243,4 +243,18 @@ std::string Catalogue::ObserveReason(const Group& group) const {
   return {};
 }
 
+std::vector<std::uint32_t> Catalogue::GroupsToSteer(std::span<const Target> targets) const {
+  std::vector<std::uint32_t> groups;
+  for (const Target& target : targets) {
+    if (CanSteer(target.group)) groups.push_back(target.group.number);
+  }
+  return groups;
+}
+
+void Catalogue::SetWindow(std::span<Target> targets, const std::optional<Window>& window) const {
+  for (Target& target : targets) {
+    if (CanSteer(target.group)) target.group.window = window;
+  }
+}
+
 }  // namespace dp::core

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -78,6 +79,12 @@ class Catalogue {
 
   // Why the window of the group is not to be moved; empty: it can be reserved.
   [[nodiscard]] std::string ObserveReason(const Group& group) const;
+
+  [[nodiscard]] bool CanSteer(const Group& group) const { return ObserveReason(group).empty(); }
+  // The numbers of the groups among them whose window can be reserved.
+  [[nodiscard]] std::vector<std::uint32_t> GroupsToSteer(std::span<const Target> targets) const;
+  // Those groups have this window now.
+  void SetWindow(std::span<Target> targets, const std::optional<Window>& window) const;
 
   // What is offered, and what cannot be steered, for the log.
   void LogStart(const Inventory& inventory);

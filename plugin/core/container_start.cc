@@ -31,8 +31,8 @@ absl::Status CheckAgainst(const Holding& holding, const Group& group) {
   if (group.number != holding.group) {
     return absl::FailedPreconditionError(fmt::format(
         "GroupChanged: device {} is in IOMMU group {} now, and was in {} when it was allocated; "
-        "the "
-        "kubelet gives its container the device node of the old one, so the pod must be deleted",
+        "the kubelet gives its container the device node of the old one, so the pod must be "
+        "deleted",
         holding.device, group.number, holding.group));
   }
   if (const std::string members = MembersOf(group); members != holding.members) {
@@ -63,7 +63,7 @@ void ContainerStart::Run() {
   targets_ = *std::move(targets);
   bool in_record = true;
   for (const auto& [offer, group] : targets_) {
-    const auto [lease, allocation, holding] = tools_.reservations.Find(offer.id);
+    const auto [lease, holding] = tools_.reservations.Find(offer.id);
     if (lease == nullptr) {
       in_record = false;
       continue;
@@ -74,59 +74,28 @@ void ContainerStart::Run() {
       return;
     }
     // Another kernel since, or another configuration.
-    if (holding->reserved != tools_.catalogue.ObserveReason(group).empty()) in_record = false;
+    if (holding->reserved != tools_.catalogue.CanSteer(group)) in_record = false;
   }
   if (in_record) {
     Repair();
   } else {
-    Reserve();
+    ReserveAnew();
   }
 }
 
 // As after a ledger that was lost, or an allocation of an init container whose devices went on to
 // the next one: the kubelet knows that the devices are this container's.
-void ContainerStart::Reserve() {
-  std::vector<std::uint32_t> groups;
-  for (const Target& target : targets_) {
-    if (tools_.catalogue.ObserveReason(target.group).empty()) groups.push_back(target.group.number);
-  }
-  std::optional<Window> window;
-  if (!groups.empty()) {
-    auto taken = tools_.reservations.TakeWindow(devices_);
-    if (!taken.ok()) {
-      Fail("NoWindowFree", taken.status());
+void ContainerStart::ReserveAnew() {
+  Reserve(tools_, resource_, targets_, [this](const absl::StatusOr<Books::Entry>& entry) {
+    if (!entry.ok()) {
+      Fail(absl::IsResourceExhausted(entry.status()) ? "NoWindowFree" : "WindowNotSet",
+           entry.status());
       return;
     }
-    window = *taken;
-  }
-  const auto enter = [this, window](WindowWriter::Outcome outcome) {
-    absl::Status status = std::move(outcome.status);
-    if (status.ok()) {
-      for (Target& target : targets_) {
-        if (tools_.catalogue.ObserveReason(target.group).empty()) target.group.window = window;
-      }
-      status = tools_.books.Enter(resource_, targets_, window, tools_.timers.Now()).status();
-      if (status.ok()) {
-        log::Warning("reserved at start",
-                     {{"reason", "not_in_record"}, {"device", targets_.front().offer.id}});
-        Unify();
-        return;
-      }
-      outcome.written = tools_.writer.PutBack(outcome.written);
-    }
-    if (window) {
-      std::vector<std::uint32_t> stuck;
-      for (const auto& previous : outcome.written) stuck.push_back(previous.group);
-      tools_.reservations.KeepStuck(*window, tools_.books.MakeAllocation(resource_, targets_),
-                                    stuck);
-    }
-    Fail("WindowNotSet", ForCaller(status, "no window was set"));
-  };
-  if (groups.empty()) {
-    enter({});
-  } else {
-    tools_.writer.Write(std::move(groups), *window, WindowWriter::OnBusy::kWait, enter);
-  }
+    log::Warning("reserved at start",
+                 {{"reason", "not_in_record"}, {"device", targets_.front().offer.id}});
+    Unify();
+  });
 }
 
 // The windows as the record has them: those of the first group that differs, and the rest after it.
@@ -134,7 +103,7 @@ void ContainerStart::Repair() {
   std::vector<std::uint32_t> groups;
   std::optional<Window> window;
   for (Target& target : targets_) {
-    const auto [lease, allocation, holding] = tools_.reservations.Find(target.offer.id);
+    const auto [lease, holding] = tools_.reservations.Find(target.offer.id);
     if (lease == nullptr || !holding->reserved) continue;
     const std::optional<Window> reserved = lease->reservation.window;
     if (target.group.window == reserved || (window && window != reserved)) continue;
@@ -165,15 +134,8 @@ void ContainerStart::Repair() {
       });
 }
 
-std::optional<PodName> ContainerStart::FindPod() {
-  if (!listed_) return std::nullopt;
+std::optional<PodName> ContainerStart::FindPod(const PodIndex& pods) {
   const std::string& device = targets_.front().offer.id;
-  if (!listed_->ok()) {
-    Say(absl::IsDeadlineExceeded(listed_->status()) ? "pods_slow" : "pods_absent", device,
-        listed_->status());
-    return std::nullopt;
-  }
-  const PodIndex pods(**listed_);
   std::set<PodName> holders;
   for (const Target& target : targets_) {
     holders.merge(pods.HoldersOf(tools_.catalogue.offers()[resource_].resource, target.offer.id));
@@ -191,13 +153,23 @@ std::optional<PodName> ContainerStart::FindPod() {
 }
 
 void ContainerStart::Unify() {
-  const std::optional<PodName> pod = FindPod();
+  if (!listed_) {
+    Finish();
+    return;
+  }
+  if (!listed_->ok()) {
+    Say(absl::IsDeadlineExceeded(listed_->status()) ? "pods_slow" : "pods_absent",
+        targets_.front().offer.id, listed_->status());
+    Finish();
+    return;
+  }
+  const PodIndex pods(**listed_);
+  const std::optional<PodName> pod = FindPod(pods);
   if (!pod) {
     Finish();
     return;
   }
-  const std::vector<Reservations::Lease*> leases =
-      tools_.reservations.LeasesOf(*pod, PodIndex(**listed_));
+  const std::vector<Reservations::Lease*> leases = tools_.reservations.LeasesOf(*pod, pods);
   const auto first = std::find_if(leases.begin(), leases.end(), [](const auto* lease) {
     return lease->reservation.window.has_value();
   });
@@ -207,7 +179,7 @@ void ContainerStart::Unify() {
     tools_.books.Changed();
   }
   // Else the next start tries again.
-  if (first == leases.end() || Join(**first, leases)) Settle(*pod);
+  if (first == leases.end() || Join(**first, leases)) Settle(*pod, pods);
   log::Info("pod known",
             {{"pod", FormatPod(*pod)},
              {"window", first == leases.end() ? std::string("none")
@@ -217,9 +189,9 @@ void ContainerStart::Unify() {
 
 // They are not asked for any more. A lease without a window may need one, as after a ledger that
 // was lost; its own start finds that out, and must ask then, or the pod would have two.
-void ContainerStart::Settle(const PodName& pod) {
+void ContainerStart::Settle(const PodName& pod, const PodIndex& pods) {
   const Reservations::Lease* own = tools_.reservations.Find(targets_.front().offer.id).lease;
-  for (Reservations::Lease* lease : tools_.reservations.LeasesOf(pod, PodIndex(**listed_))) {
+  for (Reservations::Lease* lease : tools_.reservations.LeasesOf(pod, pods)) {
     if (lease->reservation.window || lease == own) lease->settled = true;
   }
 }
@@ -244,10 +216,8 @@ bool ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
         status = targets.status();
         break;
       }
-      for (const Target& target : *targets) {
-        if (tools_.catalogue.ObserveReason(target.group).empty())
-          groups.push_back(target.group.number);
-      }
+      const auto steered = tools_.catalogue.GroupsToSteer(*targets);
+      groups.insert(groups.end(), steered.begin(), steered.end());
       moved.push_back({.resource = *tools_.catalogue.IndexOf(allocation.resource),
                        .targets = *std::move(targets)});
     }
@@ -263,9 +233,7 @@ bool ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
   }
   for (auto& [resource, targets] : moved) {
     if (!status.ok()) break;
-    for (Target& target : targets) {
-      if (tools_.catalogue.ObserveReason(target.group).empty()) target.group.window = window;
-    }
+    tools_.catalogue.SetWindow(targets, window);
     // Its container reads them after its own start was checked, when they are written again.
     if (const auto entry = tools_.books.WriteSettings(resource, targets); !entry.ok()) {
       log::Warning("settings not written", {{"reason", "settings_put"}, {"error", entry.status()}});
@@ -301,7 +269,7 @@ absl::StatusOr<std::vector<Target>> ContainerStart::LookAt(const Allocation& all
 
 void ContainerStart::Finish() {
   for (Target& target : targets_) {
-    const auto [lease, allocation, holding] = tools_.reservations.Find(target.offer.id);
+    const auto [lease, holding] = tools_.reservations.Find(target.offer.id);
     if (lease != nullptr && holding->reserved) target.group.window = lease->reservation.window;
   }
   // Also if nothing has changed: after a reboot there is no settings file.

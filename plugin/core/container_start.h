@@ -12,12 +12,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "plugin/core/books.h"
-#include "plugin/core/catalogue.h"
 #include "plugin/core/grant.h"
+#include "plugin/core/handover.h"
+#include "plugin/core/pod_index.h"
 #include "plugin/core/ports.h"
 #include "plugin/core/reservations.h"
-#include "plugin/core/window_writer.h"
 
 namespace dp::core {
 
@@ -28,13 +27,6 @@ namespace dp::core {
 // are not in the record; windows of one pod that differ. Loop thread; one at a time.
 class ContainerStart {
  public:
-  struct Tools {
-    Catalogue& catalogue;
-    Reservations& reservations;
-    Books& books;
-    WindowWriter& writer;
-    Timers& timers;
-  };
   using Done = std::function<void(absl::Status)>;
   // What the kubelet says of all pods; not Ok: it does not.
   using Listed = absl::StatusOr<std::vector<PodDevices>>;
@@ -62,15 +54,15 @@ class ContainerStart {
   void Run();
 
  private:
-  void Reserve();
+  void ReserveAnew();
   void Repair();
   void Unify();
-  void Settle(const PodName& pod);
+  void Settle(const PodName& pod, const PodIndex& pods);
   bool Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases);
   void Finish();
   void Fail(std::string_view reason, const absl::Status& status);
   void Answer(absl::Status status);
-  [[nodiscard]] std::optional<PodName> FindPod();
+  [[nodiscard]] std::optional<PodName> FindPod(const PodIndex& pods);
   absl::StatusOr<std::vector<Target>> LookAt(const Allocation& allocation);
 
   const Tools tools_;

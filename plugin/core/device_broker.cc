@@ -12,9 +12,7 @@
 #include "plugin/core/preferred_allocation.h"
 
 // How an allocation goes. The groups asked for are read afresh. Then the reservations end that
-// these devices were part of, a window is taken from the pool and written to each group, and the
-// allocation is entered in the books. Each step can fail, and the steps before it are undone in
-// reverse.
+// these devices were part of, and a new one is made (Reserve()).
 //
 // Only the writing can wait (a former VMM has not let go of its group yet). Meanwhile other calls
 // wait: two that change the same pool and the same groups side by side would need rules for every
@@ -49,6 +47,11 @@ DeviceBroker::DeviceBroker(Config config, Host host)
               .page_size = host_.page_size},
              reservations_),
       writer_(host_.knob, host_.timers, host_.patience),
+      tools_{.catalogue = catalogue_,
+             .reservations = reservations_,
+             .books = books_,
+             .writer = writer_,
+             .timers = host_.timers},
       reconciler_({.pods = host_.pods,
                    .timers = host_.timers,
                    .reservations = reservations_,
@@ -137,11 +140,8 @@ void DeviceBroker::Allocate(std::size_t resource, std::vector<std::string> devic
                             const Allocated& done) {
   Enqueue({.serve =
                [this, resource, devices = std::move(devices), done] {
-                 ServeAllocate({.resource = resource,
-                                .devices = devices,
-                                .done = done,
-                                .targets = {},
-                                .window = std::nullopt});
+                 ServeAllocate(
+                     {.resource = resource, .devices = devices, .done = done, .targets = {}});
                },
            .refuse = [done](const absl::Status& status) { done(status); }});
 }
@@ -157,60 +157,24 @@ void DeviceBroker::ServeAllocate(Request request) {
   reservations_.EndFormer(request_->devices);
   books_.Changed();
 
-  std::vector<std::uint32_t> groups;
-  for (const Target& target : request_->targets) {
-    if (catalogue_.ObserveReason(target.group).empty()) groups.push_back(target.group.number);
-  }
-  if (groups.empty()) {
-    HandOver({});
-    return;
-  }
-  auto window = reservations_.TakeWindow(request_->devices);
-  if (!window.ok()) {
-    Finish(window.status());
-    return;
-  }
-  request_->window = *window;
-  writer_.Write(std::move(groups), *window, WindowWriter::OnBusy::kWait,
-                [this](const WindowWriter::Outcome& outcome) {
-                  if (outcome.status.ok()) {
-                    HandOver(outcome.written);
-                    return;
-                  }
-                  Undo(outcome.written);
-                  Finish(ForCaller(outcome.status, fmt::format("no window was set for {}",
-                                                               DevicesOf(request_->targets))));
-                });
+  Reserve(tools_, request_->resource, request_->targets,
+          [this](const absl::StatusOr<Books::Entry>& entry) {
+            if (entry.ok()) {
+              HandOver(*entry);
+            } else {
+              Finish(entry.status());
+            }
+          });
 }
 
-void DeviceBroker::HandOver(std::span<const WindowWriter::Previous> written) {
-  for (Target& target : request_->targets) {
-    if (catalogue_.ObserveReason(target.group).empty()) target.group.window = request_->window;
-  }
-  const auto entry =
-      books_.Enter(request_->resource, request_->targets, request_->window, host_.timers.Now());
-  if (!entry.ok()) {
-    Undo(writer_.PutBack(written));
-    Finish(absl::InternalError(fmt::format("the reservation was not written down: {}",
-                                           std::string(entry.status().message()))));
-    return;
-  }
-  const Settings& settings = entry->settings;
+void DeviceBroker::HandOver(const Books::Entry& entry) {
+  const Settings& settings = entry.settings;
   log::Info("allocated",
             {{"resource", settings.resource},
              {"devices", DevicesOf(request_->targets)},
              {"mode", ModeName(settings.mode)},
              {"window", settings.window ? FormatWindow(*settings.window) : std::string("none")}});
-  Finish(MakeGrant(request_->targets, settings, entry->directory, host_.has_node));
-}
-
-// The window goes back to the pool, unless groups are left that still have it.
-void DeviceBroker::Undo(std::span<const WindowWriter::Previous> stuck) {
-  if (!request_->window) return;
-  std::vector<std::uint32_t> groups;
-  for (const WindowWriter::Previous& previous : stuck) groups.push_back(previous.group);
-  reservations_.KeepStuck(*request_->window,
-                          books_.MakeAllocation(request_->resource, request_->targets), groups);
+  Finish(MakeGrant(request_->targets, settings, entry.directory, host_.has_node));
 }
 
 void DeviceBroker::Finish(absl::StatusOr<Grant> result) {
@@ -238,12 +202,7 @@ void DeviceBroker::EnqueueStart(std::size_t resource, std::vector<std::string> d
   Enqueue({.serve =
                [this, resource, devices = std::move(devices), listed = std::move(listed), done] {
                  start_ = std::make_unique<ContainerStart>(
-                     ContainerStart::Tools{.catalogue = catalogue_,
-                                           .reservations = reservations_,
-                                           .books = books_,
-                                           .writer = writer_,
-                                           .timers = host_.timers},
-                     resource, devices, listed, [this, done](const absl::Status& status) {
+                     tools_, resource, devices, listed, [this, done](const absl::Status& status) {
                        done(status);
                        EndTurn();
                      });

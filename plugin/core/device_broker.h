@@ -19,6 +19,7 @@
 #include "plugin/core/config_change.h"
 #include "plugin/core/container_start.h"
 #include "plugin/core/grant.h"
+#include "plugin/core/handover.h"
 #include "plugin/core/ports.h"
 #include "plugin/core/reconciler.h"
 #include "plugin/core/reservations.h"
@@ -109,7 +110,6 @@ class DeviceBroker {
     std::vector<std::string> devices;
     Allocated done;
     std::vector<Target> targets;
-    std::optional<Window> window;
   };
 
   DeviceBroker(Config config, Host host);
@@ -117,8 +117,7 @@ class DeviceBroker {
   void ServeQueue();
   void EndTurn();
   void ServeAllocate(Request request);
-  void HandOver(std::span<const WindowWriter::Previous> written);
-  void Undo(std::span<const WindowWriter::Previous> stuck);
+  void HandOver(const Books::Entry& entry);
   void Finish(absl::StatusOr<Grant> result);
   void ServeReconfigure(Config next, const Reconfigured& done);
   void EnqueueStart(std::size_t resource, std::vector<std::string> devices,
@@ -131,6 +130,7 @@ class DeviceBroker {
   Reservations reservations_;
   Books books_;
   WindowWriter writer_;
+  const Tools tools_;
   Reconciler reconciler_;
   std::deque<Call> queue_;
   bool busy_ = false;  // a call is being served

@@ -44,6 +44,16 @@ bool HasOnly(const Reservation& reservation, std::span<const std::string> device
                      });
 }
 
+// Takes the devices out, and allocations that are empty then.
+void RemoveDevices(Reservation& reservation, std::span<const std::string> devices) {
+  for (Allocation& allocation : reservation.allocations) {
+    std::erase_if(allocation.holdings,
+                  [&](const Holding& holding) { return Contains(devices, holding.device); });
+  }
+  std::erase_if(reservation.allocations,
+                [](const Allocation& allocation) { return allocation.holdings.empty(); });
+}
+
 std::set<PodName> HoldersOf(const Reservation& reservation, const PodIndex& pods) {
   std::set<PodName> holders;
   for (const Allocation& allocation : reservation.allocations) {
@@ -133,7 +143,7 @@ Reservations::Found Reservations::Find(const std::string& device) {
   for (Lease& lease : leases_) {
     for (const Allocation& allocation : lease.reservation.allocations) {
       for (const Holding& holding : allocation.holdings) {
-        if (holding.device == device) return {&lease, &allocation, &holding};
+        if (holding.device == device) return {&lease, &holding};
       }
     }
   }
@@ -159,14 +169,7 @@ std::vector<Reservation> Reservations::SnapshotAfter(const std::optional<Window>
                                                      const Allocation& allocation) const {
   const std::vector<std::string> devices = DevicesOf(allocation);
   std::vector<Reservation> reservations = Snapshot();
-  for (Reservation& reservation : reservations) {
-    for (Allocation& former : reservation.allocations) {
-      std::erase_if(former.holdings,
-                    [&](const Holding& holding) { return Contains(devices, holding.device); });
-    }
-    std::erase_if(reservation.allocations,
-                  [](const Allocation& former) { return former.holdings.empty(); });
-  }
+  for (Reservation& reservation : reservations) RemoveDevices(reservation, devices);
   std::erase_if(reservations,
                 [](const Reservation& reservation) { return reservation.allocations.empty(); });
   reservations.push_back({.window = window, .pod = std::nullopt, .allocations = {allocation}});
@@ -242,13 +245,12 @@ void Reservations::SeeAll(Time now) {
   for (Lease& lease : leases_) lease.last_seen = std::max(lease.last_seen, now);
 }
 
-std::size_t Reservations::ResetLeftovers() {
+void Reservations::ResetLeftovers() {
   std::erase_if(leftovers_, [this](Leftover& leftover) {
     if (!ResetOne(leftover)) return false;
     pool_.Release(leftover.window);
     return true;
   });
-  return leftovers_.size();
 }
 
 void Reservations::SetPool(const Pool& pool) {
@@ -351,20 +353,15 @@ std::string Reservations::DescribeHolders() const {
   return text;
 }
 
-void Reservations::GiveBack(Window window) { pool_.Release(window); }
-
 void Reservations::Commit(const std::optional<Window>& window, Allocation allocation, Time now) {
   const std::vector<std::string> devices = DevicesOf(allocation);
   for (Lease& lease : leases_) {
-    for (Allocation& former : lease.reservation.allocations) {
-      const std::string key = former.key();
-      std::erase_if(former.holdings,
-                    [&](const Holding& holding) { return Contains(devices, holding.device); });
+    for (const Allocation& former : lease.reservation.allocations) {
       // Else the new allocation's settings are there, or those of what is left.
-      if (Contains(devices, key) && key != allocation.key()) RemoveSettings(key);
+      if (Contains(devices, former.key()) && former.key() != allocation.key())
+        RemoveSettings(former.key());
     }
-    std::erase_if(lease.reservation.allocations,
-                  [](const Allocation& former) { return former.holdings.empty(); });
+    RemoveDevices(lease.reservation, devices);
   }
   DropEmpty();
   leases_.push_back({.reservation = {.window = window,
@@ -374,10 +371,10 @@ void Reservations::Commit(const std::optional<Window>& window, Allocation alloca
                      .settled = false});
 }
 
-void Reservations::KeepStuck(Window window, const Allocation& allocation,
-                             std::span<const std::uint32_t> groups) {
+void Reservations::GiveBack(Window window, const Allocation& allocation,
+                            std::span<const std::uint32_t> stuck) {
   for (const Holding& holding : allocation.holdings) {
-    if (std::find(groups.begin(), groups.end(), holding.group) == groups.end()) continue;
+    if (std::find(stuck.begin(), stuck.end(), holding.group) == stuck.end()) continue;
     pool_.Claim(window);
     leftovers_.push_back({.device = holding.device, .group = holding.group, .window = window});
   }
@@ -385,7 +382,6 @@ void Reservations::KeepStuck(Window window, const Allocation& allocation,
 }
 
 void Reservations::Merge(Lease& into, Lease& from) {
-  if (&into == &from) return;
   auto& allocations = from.reservation.allocations;
   into.last_seen = std::max(into.last_seen, from.last_seen);
   std::move(allocations.begin(), allocations.end(),

@@ -47,7 +47,6 @@ class Reservations {
   };
   struct Found {
     Lease* lease = nullptr;
-    const Allocation* allocation = nullptr;
     const Holding* holding = nullptr;
   };
 
@@ -84,22 +83,19 @@ class Reservations {
   // The pods of all reservations are taken for present at `now`: the grace time begins anew.
   void SeeAll(Time now);
 
-  // Puts groups back to the default whose windows are nobody's any more. Returns how many windows
-  // are still held.
-  std::size_t ResetLeftovers();
+  // Puts groups back to the default whose windows are nobody's any more, as far as the kernel lets
+  // it.
+  void ResetLeftovers();
 
   // A window for an allocation of `devices`, to be followed by Commit() or GiveBack().
   // ResourceExhausted: names the pool, its size and its holders.
   absl::StatusOr<Window> TakeWindow(std::span<const std::string> devices);
-  void GiveBack(Window window);
+  // The allocation has come to nothing; the window is still in force in these of its groups.
+  void GiveBack(Window window, const Allocation& allocation, std::span<const std::uint32_t> stuck);
 
   // Records an allocation, in place of what its devices and groups had before. `window` is empty if
   // nothing was reserved.
   void Commit(const std::optional<Window>& window, Allocation allocation, Time now);
-  // The window was to be given back, but is still in force in these groups.
-  void KeepStuck(Window window, const Allocation& allocation,
-                 std::span<const std::uint32_t> groups);
-
   // The allocations of `from` become part of `into`, which has a window; that of `from`, if it has
   // another one, is free.
   void Merge(Lease& into, Lease& from);
