@@ -48,7 +48,7 @@
 // Order matters three times. Uevents are received before the host is scanned, and the folder is
 // watched before anything in it is made or looked for, so that nothing is missed in between. And
 // the loop runs until the last part has stopped, because gRPC waits for calls whose answers come
-// from the loop; so the shutdown has a thread of its own.
+// from the loop; so each shutdown has a thread of its own.
 
 namespace dp::app {
 namespace {
@@ -108,7 +108,7 @@ class Daemon final : public App {
     std::unique_ptr<server::DevicePluginServer> server;  // null: the resource is not served
     std::unique_ptr<kubelet::Endpoint> endpoint;
   };
-  // One of a resource that the configuration has no more, until nothing of it runs.
+  // One that is served no more, until nothing of it runs.
   struct Retired {
     Plugin plugin;
     bool stopped = false;  // its endpoint
@@ -130,7 +130,6 @@ class Daemon final : public App {
   void OnUevents(std::span<const os::Uevent> uevents);
   void Rescan();
   void Drain();
-  void ShutDownServers();
   void PartStopped();
 
   const Options options_;
@@ -154,9 +153,7 @@ class Daemon final : public App {
   std::unique_ptr<os::UeventSocket> uevents_;  // null: none are received, for the reason above
 
   bool draining_ = false;
-  std::size_t open_servers_ = 0;   // with streams that have not ended
   std::size_t running_parts_ = 0;  // that must stop before the loop may
-  std::jthread shutdown_;
 };
 
 void Daemon::ReceiveUevents() {
@@ -310,7 +307,10 @@ void Daemon::OnReconfigured(const absl::StatusOr<core::ConfigChange>& change) {
     return;
   }
   last_refusal_.clear();
-  for (const std::size_t resource : change->removed) Retire(resource);
+  for (const std::size_t resource : change->removed) {
+    log::Info("resource removed", {{"resource", broker_->offers()[resource].resource}});
+    Retire(resource);
+  }
   for (const std::size_t resource : change->added) {
     const absl::Status status = AddPlugin(resource);
     if (status.ok()) {
@@ -325,9 +325,8 @@ void Daemon::OnReconfigured(const absl::StatusOr<core::ConfigChange>& change) {
             {{"added", change->added.size()}, {"removed", change->removed.size()}});
 }
 
-// As at the end of the daemon, for one resource.
+// Removes its socket, ends its streams, then all of its calls and connections.
 void Daemon::Retire(std::size_t resource) {
-  log::Info("resource removed", {{"resource", broker_->offers()[resource].resource}});
   if (!plugins_[resource].server) return;
   Retired& retired = retired_.emplace_back();
   retired.plugin = std::exchange(plugins_[resource], {});
@@ -355,6 +354,8 @@ void Daemon::RetireFurther(Retired& retired) {
       if (draining_) PartStopped();
     });
   });
+  // Meanwhile: if the folder is being watched, the kernel takes milliseconds to end that.
+  if (draining_) folder_.reset();
 }
 
 // Much may have changed while there was no kubelet.
@@ -389,40 +390,10 @@ void Daemon::Drain() {
   pacer_.Stop();
   uevents_.reset();
   config_watch_.reset();
-  running_parts_ = 2 + retired_.size();  // the servers and the list of pods
-  for (const Plugin& plugin : plugins_) {
-    if (!plugin.endpoint) continue;
-    ++running_parts_;
-    plugin.endpoint->Stop([this] { PartStopped(); });
-  }
+  for (std::size_t resource = 0; resource < plugins_.size(); ++resource) Retire(resource);
+  running_parts_ = 1 + retired_.size();  // the list of pods and the plugins
   broker_->Drain();
   pods_.Stop([this] { PartStopped(); });
-  open_servers_ = static_cast<std::size_t>(
-      std::count_if(plugins_.begin(), plugins_.end(),
-                    [](const Plugin& plugin) { return plugin.server != nullptr; }));
-  if (open_servers_ == 0) {
-    PartStopped();
-    return;
-  }
-  loop_->CallAfter(kStreamsDeadline, [this] { ShutDownServers(); });
-  for (const Plugin& plugin : plugins_) {
-    if (!plugin.server) continue;
-    plugin.server->EndStreams([this] {
-      if (open_servers_ > 0 && --open_servers_ == 0) ShutDownServers();
-    });
-  }
-}
-
-void Daemon::ShutDownServers() {
-  if (shutdown_.joinable()) return;
-  shutdown_ = std::jthread([this] {
-    for (const Plugin& plugin : plugins_) {
-      if (plugin.server) plugin.server->Shutdown();
-    }
-    loop_->Post([this] { PartStopped(); });
-  });
-  // Meanwhile: if the folder is being watched, the kernel takes milliseconds to end that.
-  folder_.reset();
 }
 
 void Daemon::PartStopped() {
