@@ -29,6 +29,13 @@ std::pair<dev_t, ino_t> IdOf(int fd) {
   return {status.st_dev, status.st_ino};
 }
 
+std::string TextOf(int fd) {
+  char bytes[64];
+  const ssize_t size = ::pread(fd, bytes, sizeof(bytes), 0);
+  Check(size >= 0, "read a window");
+  return std::string(bytes, static_cast<std::size_t>(size));
+}
+
 }  // namespace
 
 MsiWindowKernel::MsiWindowKernel()
@@ -60,7 +67,7 @@ void MsiWindowKernel::Add(std::uint32_t group, const std::string& msi_window_pat
 
 core::Window MsiWindowKernel::WindowOf(std::uint32_t group) {
   const std::lock_guard lock(mutex_);
-  return PutInOrder(files_.at(group));
+  return Read(files_.at(group));
 }
 
 void MsiWindowKernel::CallAt(int opens, std::function<void()> call) {
@@ -69,29 +76,27 @@ void MsiWindowKernel::CallAt(int opens, std::function<void()> call) {
   call_ = std::move(call);
 }
 
-// What a writer left, as a kernel would have understood it. The first line alone counts: a text
-// that is put back here while a writer has the file open is longer than "default".
-core::Window MsiWindowKernel::PutInOrder(File& file) const {
-  char bytes[64];
-  const ssize_t size = ::pread(file.fd.get(), bytes, sizeof(bytes), 0);
-  Check(size >= 0, "read a window");
-  const std::string_view text(bytes, static_cast<std::size_t>(size));
-  const std::string_view line = text.substr(0, text.find('\n'));
+core::Window MsiWindowKernel::Read(File& file) {
+  const std::string text = TextOf(file.fd.get());
+  const std::string_view line = std::string_view(text).substr(0, text.find('\n'));
   if (line == "default") {
     file.known = core::kFixedWindow;
   } else if (const auto window = core::ParseWindow(line); window.ok()) {
     file.known = *window;
-  } else if (!line.empty()) {
+  } else if (!line.empty()) {  // empty: a writer has it open, or was killed
     fmt::print(stderr, "MsiWindowKernel: a file holds \"{}\"\n", line);
     std::abort();
   }
-  const std::string right = core::FormatWindow(file.known) + "\n";
-  if (text == right) return file.known;
+  return file.known;
+}
+
+void MsiWindowKernel::PutInOrder(File& file) {
+  const std::string right = core::FormatWindow(Read(file)) + "\n";
+  if (TextOf(file.fd.get()) == right) return;
   const auto length = static_cast<ssize_t>(right.size());
   Check(::pwrite(file.fd.get(), right.data(), right.size(), 0) == length &&
             ::ftruncate(file.fd.get(), length) == 0,
         "write a window");
-  return file.known;
 }
 
 void MsiWindowKernel::Serve() {

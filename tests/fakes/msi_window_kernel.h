@@ -53,7 +53,10 @@ class MsiWindowKernel {
   };
 
   void Serve();
-  core::Window PutInOrder(File& file) const;
+  // What a writer left, as a kernel would have understood it.
+  static core::Window Read(File& file);
+  // Only while nobody has the file open: it would undo what a writer writes in between.
+  static void PutInOrder(File& file);
 
   base::UniqueFd fanotify_;
   base::UniqueFd stop_;  // an eventfd
