@@ -17,9 +17,10 @@ namespace dp::core {
 absl::Status Books::Open(const Inventory& inventory, Mode mode, Reservations::Time now) {
   absl::StatusOr<Ledger> ledger = desk_.ledger.Load();
   if (ledger.ok()) {
-    reservations_.Restore(*ledger, now);
-    log::Info("ledger read", {{"reservations", ledger->reservations.size()},
-                              {"rebooted", ledger->boot_id != desk_.boot_id}});
+    const bool rebooted = ledger->boot_id != desk_.boot_id;
+    reservations_.Restore(*ledger, rebooted, now);
+    log::Info("ledger read",
+              {{"reservations", ledger->reservations.size()}, {"rebooted", rebooted}});
   } else if (absl::IsDataLoss(ledger.status())) {
     log::Error("ledger set aside", {{"reason", "ledger_unreadable"}, {"error", ledger.status()}});
   } else if (!absl::IsNotFound(ledger.status())) {

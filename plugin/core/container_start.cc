@@ -13,8 +13,8 @@
 
 // The kubelet allocates the devices of a pod one resource and container at a time, and does not say
 // for whom. But at every PreStartContainer its PodResources API lists the pod with all that it
-// holds. So here the windows of a pod, one for each allocation so far, become one, while no
-// container of it has started and no VMM has a group of it.
+// holds. So here the windows of a pod, one for each allocation so far, become one. What a container
+// was started with stays: it may have told its VMM.
 //
 // Nobody waits for that: a pod whose windows differ works as well, each group has the window that
 // its settings say.
@@ -50,7 +50,7 @@ bool ContainerStart::IsSettled(Reservations& reservations,
                                const std::vector<std::string>& devices) {
   return std::all_of(devices.begin(), devices.end(), [&](const std::string& device) {
     const auto* lease = reservations.Find(device).lease;
-    return lease != nullptr && lease->settled;
+    return lease != nullptr && lease->reservation.started && lease->reservation.pod;
   });
 }
 
@@ -170,35 +170,26 @@ void ContainerStart::Unify() {
     return;
   }
   const std::vector<Reservations::Lease*> leases = tools_.reservations.LeasesOf(*pod, pods);
-  const auto first = std::find_if(leases.begin(), leases.end(), [](const auto* lease) {
-    return lease->reservation.window.has_value();
-  });
+  Reservations::Lease* into = nullptr;
+  for (Reservations::Lease* lease : leases) {
+    if (!lease->reservation.window) continue;
+    if (into == nullptr || (lease->reservation.started && !into->reservation.started)) into = lease;
+  }
   for (Reservations::Lease* lease : leases) {
     if (lease->reservation.pod == pod) continue;
     lease->reservation.pod = pod;
     tools_.books.Changed();
   }
-  // Else the next start tries again.
-  if (first == leases.end() || Join(**first, leases)) Settle(*pod, pods);
-  log::Info("pod known",
-            {{"pod", FormatPod(*pod)},
-             {"window", first == leases.end() ? std::string("none")
-                                              : FormatWindow(*(*first)->reservation.window)}});
+  if (into != nullptr) Join(*into, leases);
+  log::Info("pod known", {{"pod", FormatPod(*pod)},
+                          {"window", into == nullptr ? std::string("none")
+                                                     : FormatWindow(*into->reservation.window)}});
   Finish();
 }
 
-// They are not asked for any more. A lease without a window may need one, as after a ledger that
-// was lost; its own start finds that out, and must ask then, or the pod would have two.
-void ContainerStart::Settle(const PodName& pod, const PodIndex& pods) {
-  const Reservations::Lease* own = tools_.reservations.Find(targets_.front().offer.id).lease;
-  for (Reservations::Lease* lease : tools_.reservations.LeasesOf(pod, pods)) {
-    if (lease->reservation.window || lease == own) lease->settled = true;
-  }
-}
-
-// Gives the window of `into` to the other leases, to all of them or to none. Returns whether they
-// have it.
-bool ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases) {
+// Gives the window of `into` to the other leases that no container was started with, to all of them
+// or to none.
+void ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases) {
   struct Moved {
     std::size_t resource;
     std::vector<Target> targets;
@@ -208,7 +199,7 @@ bool ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
   std::vector<std::uint32_t> groups;
   absl::Status status;
   for (Reservations::Lease* lease : leases) {
-    if (lease == &into || !lease->reservation.window) continue;
+    if (lease == &into || !lease->reservation.window || lease->reservation.started) continue;
     others.push_back(lease);
     for (const Allocation& allocation : lease->reservation.allocations) {
       auto targets = LookAt(allocation);
@@ -222,7 +213,7 @@ bool ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
                        .targets = *std::move(targets)});
     }
   }
-  if (others.empty()) return true;
+  if (others.empty()) return;
   const Window window = *into.reservation.window;
   if (status.ok()) {
     // Without waiting, so that it is done when the call returns: a group of this pod that a VMM
@@ -244,11 +235,10 @@ bool ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
                  {{"reason", absl::IsUnavailable(status) ? "group_busy" : "join_failed"},
                   {"device", targets_.front().offer.id},
                   {"error", status}});
-    return false;
+    return;
   }
   for (Reservations::Lease* lease : others) tools_.reservations.Merge(into, *lease);
   tools_.books.Changed();
-  return true;
 }
 
 // What the groups of an allocation are now, if they are as they were handed over.
@@ -270,7 +260,9 @@ absl::StatusOr<std::vector<Target>> ContainerStart::LookAt(const Allocation& all
 void ContainerStart::Finish() {
   for (Target& target : targets_) {
     const auto [lease, holding] = tools_.reservations.Find(target.offer.id);
-    if (lease != nullptr && holding->reserved) target.group.window = lease->reservation.window;
+    if (lease == nullptr) continue;
+    if (holding->reserved) target.group.window = lease->reservation.window;
+    if (!std::exchange(lease->reservation.started, true)) tools_.books.Changed();
   }
   // Also if nothing has changed: after a reboot there is no settings file.
   if (const auto entry = tools_.books.WriteSettings(resource_, targets_); !entry.ok()) {

@@ -42,7 +42,8 @@ class ContainerStart {
   ContainerStart(const ContainerStart&) = delete;
   ContainerStart& operator=(const ContainerStart&) = delete;
 
-  // Whether the pod of these devices is known and has one window, as far as it can.
+  // Whether a container was started with these devices before and its pod is known, so that there
+  // is nothing to ask the kubelet for.
   static bool IsSettled(Reservations& reservations, const std::vector<std::string>& devices);
 
   // Calls `done` once, possibly before it returns, and the object may then be destroyed.
@@ -57,8 +58,7 @@ class ContainerStart {
   void ReserveAnew();
   void Repair();
   void Unify();
-  void Settle(const PodName& pod, const PodIndex& pods);
-  bool Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases);
+  void Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases);
   void Finish();
   void Fail(std::string_view reason, const absl::Status& status);
   void Answer(absl::Status status);

@@ -184,18 +184,57 @@ TEST_F(LeaseTest, LeavesTheWindowsOfARunningVmAsTheyAre) {
   for (const Reservation& reservation : ledger()) EXPECT_TRUE(reservation.pod.has_value());
 }
 
-TEST_F(LeaseTest, GivesAPodOneWindowAtALaterStartIfAVmmHadNotLetGo) {
+// Its VMM may not have opened its group yet, so the kernel would let the window be moved.
+TEST_F(LeaseTest, LeavesTheWindowOfAContainerThatWasStarted) {
   Start();
   AdmitVm();
-  knob_.busy = {11};
+  pods_.status = absl::NotFoundError("no API");
+  Check(kNic, {Nic(1)});
+  pods_.status = absl::OkStatus();
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Check(kNvme, {Nvme(1)});
+  EXPECT_EQ(knob_.WindowOf(11), At(1));
+  EXPECT_EQ(knob_.WindowOf(1), At(1)) << "it had another one, and nobody has read that yet";
+  EXPECT_EQ(settings_.settings.at(Nvme(1)).window, At(1));
+  EXPECT_EQ(ledger().size(), 1U);
+}
+
+TEST_F(LeaseTest, LeavesTheWindowsOfContainersThatWereStarted) {
+  Start();
+  AdmitVm();
+  knob_.busy = {11};  // of a VMM that is late to go
   Check(kNvme, {Nvme(1)});
   Check(kNic, {Nic(1)});
-  EXPECT_EQ(knob_.WindowOf(11), At(1));
   knob_.busy = {};
   Check(kNvme, {Nvme(1)});
   EXPECT_EQ(knob_.WindowOf(1), At(0));
+  EXPECT_EQ(knob_.WindowOf(11), At(1));
+  EXPECT_EQ(ledger().size(), 2U);
+}
+
+TEST_F(LeaseTest, GivesAPodOneWindowAfterARebootIfItHadTwo) {
+  Start();
+  AdmitVm();
+  pods_.status = absl::NotFoundError("no API");
+  Check(kNvme, {Nvme(1)});
+  Check(kNic, {Nic(1)});
+  pods_.status = absl::OkStatus();
+  ASSERT_NO_FATAL_FAILURE(Reboot());
+  Check(kNic, {Nic(1)});
+  Check(kNvme, {Nvme(1)});
+  EXPECT_EQ(knob_.WindowOf(1), At(0));
   EXPECT_EQ(knob_.WindowOf(11), At(0));
-  EXPECT_EQ(ledger().size(), 1U);
+}
+
+// After a ledger that was lost nobody knows which containers were started.
+TEST_F(LeaseTest, LeavesWindowsThatWereTakenOverAsTheyAre) {
+  Start();
+  AdmitVm();
+  world_.ledger.ledger.reset();
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Check(kNvme, {Nvme(1)});
+  EXPECT_EQ(knob_.WindowOf(1), At(0));
+  EXPECT_EQ(knob_.WindowOf(11), At(1));
 }
 
 TEST_F(LeaseTest, FreesAWindowWithinHalfAMinuteOfItsPod) {

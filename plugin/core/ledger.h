@@ -46,6 +46,9 @@ struct Reservation {
   std::optional<Window> window;  // empty: nothing was written (observe mode)
   std::optional<PodName> pod;    // empty: not known (yet)
   std::vector<Allocation> allocations;
+  // A container was let start with this window in this boot, or may have been: until the pod is
+  // gone it is not moved any more.
+  bool started = false;
 
   friend bool operator==(const Reservation&, const Reservation&) = default;
 };

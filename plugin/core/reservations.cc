@@ -78,10 +78,11 @@ std::string FormatPod(const PodName& pod) { return pod.space + "/" + pod.name; }
 Reservations::Reservations(Pool pool, MsiWindowKnob& knob, SettingsStore& settings)
     : pool_(pool), knob_(knob), settings_(settings) {}
 
-void Reservations::Restore(const Ledger& ledger, Time now) {
+void Reservations::Restore(const Ledger& ledger, bool rebooted, Time now) {
   for (const Reservation& reservation : ledger.reservations) {
     if (reservation.window) pool_.Claim(*reservation.window);
-    leases_.push_back({.reservation = reservation, .last_seen = now, .settled = false});
+    leases_.push_back({.reservation = reservation, .last_seen = now});
+    leases_.back().reservation.started &= !rebooted;
   }
 }
 
@@ -115,7 +116,8 @@ std::size_t Reservations::Adopt(const Inventory& inventory, std::span<const Reso
   }
   for (auto& [window, reservation] : found) {
     pool_.Claim(window);
-    leases_.push_back({.reservation = std::move(reservation), .last_seen = now, .settled = false});
+    reservation.started = true;  // for all one knows
+    leases_.push_back({.reservation = std::move(reservation), .last_seen = now});
   }
   return found.size();
 }
@@ -134,8 +136,7 @@ void Reservations::AdoptSettings(std::span<const std::string> keys, const Invent
     leases_.push_back({.reservation = {.window = std::nullopt,
                                        .pod = std::nullopt,
                                        .allocations = {std::move(allocation)}},
-                       .last_seen = now,
-                       .settled = false});
+                       .last_seen = now});
   }
 }
 
@@ -204,7 +205,7 @@ void Reservations::End(Lease& lease, std::span<const std::string> but) {
   std::erase_if(reservation.allocations,
                 [](const Allocation& allocation) { return allocation.holdings.empty(); });
   reservation.pod = std::nullopt;
-  lease.settled = false;
+  reservation.started = false;
 }
 
 void Reservations::DropEmpty() {
@@ -367,8 +368,7 @@ void Reservations::Commit(const std::optional<Window>& window, Allocation alloca
   leases_.push_back({.reservation = {.window = window,
                                      .pod = std::nullopt,
                                      .allocations = {std::move(allocation)}},
-                     .last_seen = now,
-                     .settled = false});
+                     .last_seen = now});
 }
 
 void Reservations::GiveBack(Window window, const Allocation& allocation,

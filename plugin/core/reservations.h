@@ -39,11 +39,9 @@ class Reservations {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // A reservation, and what is known of it in this run only.
   struct Lease {
     Reservation reservation;
-    Time last_seen;        // when its pod was last known to be there
-    bool settled = false;  // its pod was asked for before a start, and has one window
+    Time last_seen;  // when its pod was last known to be there
   };
   struct Found {
     Lease* lease = nullptr;
@@ -52,8 +50,8 @@ class Reservations {
 
   Reservations(Pool pool, MsiWindowKnob& knob, SettingsStore& settings);
 
-  // At start, first: what the ledger has.
-  void Restore(const Ledger& ledger, Time now);
+  // At start, first: what the ledger has. After a reboot no container of it is running.
+  void Restore(const Ledger& ledger, bool rebooted, Time now);
   // At start, second, and after SetPool(): every window of the pool that the kernel has in force
   // and the record does not know, ours or not, as a reservation of a pod that is not known. Groups
   // with the same window are one. Returns how many windows.

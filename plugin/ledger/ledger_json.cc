@@ -111,6 +111,7 @@ void WriteReservation(std::string& out, const core::Reservation& reservation) {
   } else {
     out += "null";
   }
+  out += reservation.started ? R"(,"started":true)" : R"(,"started":false)";
   out += R"(,"window":)";
   if (reservation.window) {
     WriteWindow(out, *reservation.window);
@@ -263,6 +264,8 @@ absl::StatusOr<core::Reservation> ReadReservation(const Node& node) {
   if (!pod.value().is_null()) {
     ASSIGN_OR_RETURN(reservation.pod, ReadPod(pod));
   }
+  ASSIGN_OR_RETURN(const Node started, node.Field("started"));
+  ASSIGN_OR_RETURN(reservation.started, started.Flag());
   ASSIGN_OR_RETURN(const Node allocations, node.Field("allocations"));
   ASSIGN_OR_RETURN(const std::vector<Node> items, allocations.Items());
   for (const Node& item : items) {

@@ -36,7 +36,8 @@ core::Ledger Small() {
                                 .holdings = {{.device = "0000:01:00.0",
                                               .group = 7,
                                               .members = "0000:01:00.0 0000:01:00.1",
-                                              .reserved = true}}}}},
+                                              .reserved = true}}}},
+               .started = true},
               {.window = std::nullopt,
                .pod = std::nullopt,
                .allocations = {{.resource = "",
@@ -48,9 +49,9 @@ core::Ledger Small() {
 }
 
 constexpr const char* kSmallText =
-    R"({"apiVersion":"vfio-doorbell/ledger/v1","checksum":"crc32:2e157e9a","content":{"bootId":"5e0c8a52-1f0d-4a0e-9f0a-0d5a1c1f2b3c","reservations":[
-{"allocations":[{"holdings":[{"device":"0000:01:00.0","group":7,"members":"0000:01:00.0 0000:01:00.1","reserved":true}],"resource":"vendor.example/nvme"}],"pod":{"name":"vm-a","namespace":"default"},"window":{"base":"0x09100000","size":"0x00100000"}},
-{"allocations":[{"holdings":[{"device":"0000:02:00.0","group":8,"members":"0000:02:00.0","reserved":false}],"resource":""}],"pod":null,"window":null}]}}
+    R"({"apiVersion":"vfio-doorbell/ledger/v1","checksum":"crc32:92a422f4","content":{"bootId":"5e0c8a52-1f0d-4a0e-9f0a-0d5a1c1f2b3c","reservations":[
+{"allocations":[{"holdings":[{"device":"0000:01:00.0","group":7,"members":"0000:01:00.0 0000:01:00.1","reserved":true}],"resource":"vendor.example/nvme"}],"pod":{"name":"vm-a","namespace":"default"},"started":true,"window":{"base":"0x09100000","size":"0x00100000"}},
+{"allocations":[{"holdings":[{"device":"0000:02:00.0","group":8,"members":"0000:02:00.0","reserved":false}],"resource":""}],"pod":null,"started":false,"window":null}]}}
 )";
 
 std::string Message(const absl::StatusOr<core::Ledger>& ledger) {
@@ -102,6 +103,7 @@ core::Ledger RandomLedger(std::mt19937& random) {
       reservation.window = {.base = RandomAddress(random), .size = RandomAddress(random)};
     if (random() % 2 == 0)
       reservation.pod = {.space = RandomText(random), .name = RandomText(random)};
+    reservation.started = random() % 2 == 0;
     reservation.allocations.resize(random() % 3);
     for (core::Allocation& allocation : reservation.allocations) {
       allocation.resource = RandomText(random);
@@ -255,7 +257,7 @@ void ExpectEachFieldIsMissed(const Json& whole, const Json::json_pointer& place,
 TEST(LedgerJsonTest, NamesTheFieldThatIsMissing) {
   int count = 0;
   ExpectEachFieldIsMissed(Json::parse(kSmallText), Json::json_pointer(), count);
-  EXPECT_EQ(count, 18);
+  EXPECT_EQ(count, 19);
 }
 
 TEST(LedgerJsonTest, RefusesWhatIsNoDocument) {

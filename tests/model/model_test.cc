@@ -24,6 +24,7 @@ rc::Gen<Step> AnyStep() {
   const auto event = rc::gen::weightedElement<Event>({{8, Event::kAdmit},
                                                       {2, Event::kAdmitAndReject},
                                                       {12, Event::kStart},
+                                                      {5, Event::kOpen},
                                                       {4, Event::kExit},
                                                       {5, Event::kDelete},
                                                       {3, Event::kLetGo},

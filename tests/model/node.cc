@@ -26,10 +26,10 @@ void Count(const std::string& what) { ++Node::Counts()[what]; }
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, Event event) {
-  constexpr const char* kNames[] = {
-      "admit",   "admit and reject", "start",           "exit",   "delete", "let go",
-      "kill",    "kill soon",        "restart kubelet", "reboot", "plug",   "wait",
-      "listing", "full disk",        "lose ledger"};
+  constexpr const char* kNames[] = {"admit",     "admit and reject", "start",     "open",
+                                    "exit",      "delete",           "let go",    "kill",
+                                    "kill soon", "restart kubelet",  "reboot",    "plug",
+                                    "wait",      "listing",          "full disk", "lose ledger"};
   return out << kNames[static_cast<std::size_t>(event)];
 }
 
@@ -77,6 +77,11 @@ void Node::Happen(Event event, std::uint32_t a, std::uint32_t b) {
     case Event::kStart:
       StartContainer(a, b);
       break;
+    case Event::kOpen:
+      for (const auto& pod : pods_) {
+        for (Container& container : pod->containers) Open(container);
+      }
+      break;
     case Event::kExit:
       Exit(a, b);
       break;
@@ -115,6 +120,8 @@ void Node::Happen(Event event, std::uint32_t a, std::uint32_t b) {
     case Event::kLoseLedger:
       run_->life.Die();
       ledger_.ledger.reset();
+      // Which of them were started, nobody knows any more.
+      for (const auto& pod : pods_) pod->two_windows |= !pod->one_window;
       Count("ledger lost");
       break;
   }
@@ -312,6 +319,8 @@ void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
   }
   // Nobody can say whose they are, and if it goes on, they get a window of their own.
   if (!listed && !reserved) pod.one_window = false;
+  // With its windows as they are.
+  if (!pod.one_window && (!listed || someone_runs || !all_there)) pod.two_windows = true;
   for (const Share& share : container.shares) {
     if (const absl::Status status = CallPreStart(share); !status.ok()) {
       Count("start refused: " +
@@ -319,13 +328,10 @@ void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
       return;
     }
   }
-  // It reads its settings and opens its groups.
+  // It reads its settings.
   container.told.clear();
   for (const Share& share : container.shares) {
     for (const std::string& id : share.devices) {
-      knob_.busy.insert(Find(id).group);
-      // Else it could not have opened the group.
-      stuck_.erase(id);
       for (const auto& [key, settings] : settings_.settings) {
         if (key != share.devices.front()) continue;
         for (const auto& group : settings.groups) {
@@ -335,13 +341,28 @@ void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
     }
   }
   container.running = true;
-  if (listed && !someone_runs && all_there) pod.one_window = true;
+  if (listed && !someone_runs && all_there && !pod.two_windows) pod.one_window = true;
   Count("started");
+  if (b % 3 != 0) Open(container);
+}
+
+void Node::Open(Container& container) {
+  if (!container.running || container.opened) return;
+  container.opened = true;
+  for (const Share& share : container.shares) {
+    for (const std::string& id : share.devices) {
+      if (!Find(id).plugged) continue;
+      knob_.busy.insert(Find(id).group);
+      // Else it could not have opened the group.
+      stuck_.erase(id);
+    }
+  }
 }
 
 void Node::Close(Container& container, bool stuck) {
   if (!container.running) return;
   container.running = false;
+  if (!std::exchange(container.opened, false)) return;
   for (const Share& share : container.shares) {
     for (const std::string& id : share.devices) {
       if (stuck && Find(id).plugged) {
@@ -375,7 +396,8 @@ void Node::Reboot(std::uint32_t a) {
   settings_.settings.clear();  // on a tmpfs
   for (const auto& pod : pods_) {
     pod->one_window = false;
-    for (Container& container : pod->containers) container.running = false;
+    pod->two_windows = false;
+    for (Container& container : pod->containers) container.running = container.opened = false;
   }
   if (a % 2 == 0) {
     std::rotate(devices_.begin(), devices_.begin() + 1 + a % 5, devices_.end());

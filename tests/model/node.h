@@ -28,7 +28,8 @@ namespace dp::model {
 enum class Event {
   kAdmit,           // a pod with up to two containers, each with devices of up to two resources
   kAdmitAndReject,  // the same, and another component refuses the pod
-  kStart,           // the next container of a pod
+  kStart,           // the next container of a pod; its VMM opens its groups now or later
+  kOpen,            // the VMMs that were waited for do so
   kExit,            // a container's VMM ends, or, stuck in the kernel, only seems to
   kDelete,          // a pod; likewise
   kLetGo,           // of the groups of VMMs that were stuck
@@ -85,13 +86,15 @@ class Node {
   };
   struct Container {
     std::vector<Share> shares;
-    bool running = false;                      // its VMM has opened its groups
+    bool running = false;                      // was let start
+    bool opened = false;                       // its VMM has its groups
     std::map<std::string, core::Window> told;  // by device, at its last start
   };
   struct Pod {
     std::string name;
     std::vector<Container> containers;
-    bool one_window = false;  // was known to the kubelet's list when a container started
+    bool one_window = false;   // was known to the kubelet's list when a container started
+    bool two_windows = false;  // may have two: a container may have started before that
   };
   // One run of the daemon.
   struct Run {
@@ -116,6 +119,7 @@ class Node {
 
   void Admit(std::uint32_t a, std::uint32_t b, bool reject);
   void StartContainer(std::uint32_t a, std::uint32_t b);
+  void Open(Container& container);
   void Exit(std::uint32_t a, std::uint32_t b);
   void Delete(std::uint32_t a, std::uint32_t b);
   void Reboot(std::uint32_t a);
