@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
@@ -33,6 +34,7 @@
 #include "plugin/os/event_loop.h"
 #include "plugin/os/file.h"
 #include "plugin/os/signal_fd.h"
+#include "plugin/os/syscall.h"
 #include "plugin/os/uevent_socket.h"
 #include "plugin/server/device_plugin_server.h"
 #include "plugin/server/quiet_grpc.h"
@@ -119,6 +121,7 @@ class Daemon final : public App {
 
   absl::Status Serve();
   absl::Status AddPlugin(std::size_t resource);
+  void ChooseWay();
   void WatchFolderIfNeeded();
   void WatchConfig();
   void Reload();
@@ -143,6 +146,8 @@ class Daemon final : public App {
   kubelet::PodResources pods_;
   std::unique_ptr<core::DeviceBroker> broker_;
   std::unique_ptr<os::SignalFd> signals_;
+  kubelet::Endpoint::Way way_ = kubelet::Endpoint::Way::kKubeletSocket;
+  std::string sockets_dir_;      // where the endpoints are
   std::vector<Plugin> plugins_;  // by the place of the resource
   std::list<Retired> retired_;
   std::unique_ptr<config::ConfigWatch> config_watch_;
@@ -210,8 +215,9 @@ absl::Status Daemon::Serve() {
   RETURN_IF_ERROR(settings_.Prepare());
   RETURN_IF_ERROR(ledger_.Prepare());
   RETURN_IF_ERROR(broker_->Open());
-  folder_ = std::make_unique<kubelet::FolderWatch>(
-      *loop_, options_.kubelet_dir, [this](bool kubelet_started) {
+  ChooseWay();
+  folder_ =
+      std::make_unique<kubelet::FolderWatch>(*loop_, sockets_dir_, [this](bool kubelet_started) {
         if (kubelet_started) broker_->KubeletStarted();
         for (const Plugin& plugin : plugins_) {
           if (plugin.endpoint) plugin.endpoint->OnFolderChange(kubelet_started);
@@ -235,6 +241,21 @@ absl::Status Daemon::Serve() {
   return absl::OkStatus();
 }
 
+// Never both: docs/adr/2026-11-24-one-way-of-registration.md
+void Daemon::ChooseWay() {
+  sockets_dir_ = options_.kubelet_dir;
+  if (options_.registration != "plugins-registry") return;
+  // The final slash: it is to be a folder.
+  if (::access((options_.plugins_registry_dir + "/").c_str(), W_OK | X_OK) == 0) {
+    way_ = kubelet::Endpoint::Way::kPluginsRegistry;
+    sockets_dir_ = options_.plugins_registry_dir;
+    return;
+  }
+  log::Warning("registering through the kubelet's socket",
+               {{"reason", "no_plugins_registry"},
+                {"error", os::ErrnoError(errno, "register in " + options_.plugins_registry_dir)}});
+}
+
 absl::Status Daemon::AddPlugin(std::size_t resource) {
   ASSIGN_OR_RETURN(auto server, server::DevicePluginServer::Create(
                                     *loop_, *broker_, resource,
@@ -244,9 +265,14 @@ absl::Status Daemon::AddPlugin(std::size_t resource) {
                                            if (!plugins_[resource].endpoint) return;
                                            plugins_[resource].endpoint->SetWatched(watched);
                                            WatchFolderIfNeeded();
+                                         },
+                                     .announced =
+                                         [this, resource](const absl::Status& status) {
+                                           if (!plugins_[resource].endpoint) return;
+                                           plugins_[resource].endpoint->OnAnnounced(status);
                                          }}));
   auto endpoint = kubelet::Endpoint::Create(
-      *loop_, options_.kubelet_dir, broker_->offers()[resource].resource,
+      *loop_, way_, sockets_dir_, broker_->offers()[resource].resource,
       {.connected = [server = server.get()](
                         base::UniqueFd connection) { server->Serve(std::move(connection)); },
        .registered = [this] { OnRegistered(); }});

@@ -61,6 +61,12 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   AddText(cli, "--config", options.config, "The configuration file to read.");
   AddText(cli, "--kubelet-dir", options.kubelet_dir,
           "The folder of the kubelet's device plugin sockets.");
+  AddText(cli, "--registration", options.registration,
+          "How the kubelet gets to know the resources: kubelet-socket tells it, plugins-registry "
+          "lets its plugin watcher find them.")
+      ->check(CLI::IsMember({"kubelet-socket", "plugins-registry"}).description(""));
+  AddText(cli, "--plugins-registry-dir", options.plugins_registry_dir,
+          "The folder that the kubelet's plugin watcher watches.");
   AddText(cli, "--sysfs-root", options.sysfs_root, "Where sysfs is mounted.");
   AddText(cli, "--dev-root", options.dev_root,
           "Where the device nodes of the host are seen. They are looked for, and never opened.");

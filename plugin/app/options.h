@@ -17,6 +17,8 @@ struct Options {
   Action action = Action::kServe;
   std::string config = "/etc/vfio-doorbell/config.yaml";
   std::string kubelet_dir = "/var/lib/kubelet/device-plugins";
+  std::string registration = "kubelet-socket";
+  std::string plugins_registry_dir = "/var/lib/kubelet/plugins_registry";
   std::string sysfs_root = "/sys";
   std::string dev_root = "/dev";
   std::string state_dir = "/run/vfio-doorbell";

@@ -26,6 +26,7 @@ TEST(OptionsTest, ServesByDefault) {
   EXPECT_EQ(parsed.exit_code, -1);
   EXPECT_EQ(parsed.options.action, Options::Action::kServe);
   EXPECT_EQ(parsed.options.kubelet_dir, "/var/lib/kubelet/device-plugins");
+  EXPECT_EQ(parsed.options.registration, "kubelet-socket");
   EXPECT_EQ(parsed.options.rescan_interval, std::chrono::minutes(1));
 }
 
@@ -33,6 +34,8 @@ TEST(OptionsTest, TakesEveryFlagFromTheEnvironmentToo) {
   const std::vector<std::pair<const char*, std::string Options::*>> flags = {
       {"VFIO_DOORBELL_CONFIG", &Options::config},
       {"VFIO_DOORBELL_KUBELET_DIR", &Options::kubelet_dir},
+      {"VFIO_DOORBELL_REGISTRATION", &Options::registration},
+      {"VFIO_DOORBELL_PLUGINS_REGISTRY_DIR", &Options::plugins_registry_dir},
       {"VFIO_DOORBELL_SYSFS_ROOT", &Options::sysfs_root},
       {"VFIO_DOORBELL_DEV_ROOT", &Options::dev_root},
       {"VFIO_DOORBELL_STATE_DIR", &Options::state_dir},
@@ -44,7 +47,9 @@ TEST(OptionsTest, TakesEveryFlagFromTheEnvironmentToo) {
   for (const auto& [name, member] : flags) {
     const std::string value = name == std::string("VFIO_DOORBELL_LOG_LEVEL")    ? "debug"
                               : name == std::string("VFIO_DOORBELL_LOG_FORMAT") ? "json"
-                                                                                : "/elsewhere";
+                              : name == std::string("VFIO_DOORBELL_REGISTRATION")
+                                  ? "plugins-registry"
+                                  : "/elsewhere";
     setenv(name, value.c_str(), 1);
     const ParsedOptions parsed = Parse({});
     unsetenv(name);
@@ -90,6 +95,7 @@ TEST(OptionsTest, RefusesWhatItDoesNotKnow) {
            {{"--frobnicate"}, "--frobnicate"},
            {{"--log-level", "loud"}, "--log-level"},
            {{"--log-format", "xml"}, "--log-format"},
+           {{"--registration", "both"}, "--registration"},
            {{"--rescan-interval", "0"}, "--rescan-interval"},
            {{"--rescan-interval", "-1"}, "--rescan-interval"},
            {{"--rescan-interval", "1m"}, "--rescan-interval"},

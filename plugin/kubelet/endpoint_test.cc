@@ -5,36 +5,35 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/server_posix.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <semaphore>
+#include <set>
 
 #include "plugin/kubelet/folder_watch.h"
 #include "tests/fakes/fake_kubelet.h"
+#include "tests/fakes/grpc_socket.h"
 #include "tests/fakes/loop_thread.h"
 #include "tests/fakes/temporary_folder.h"
 
 namespace dp::kubelet {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 
 constexpr char kResource[] = "vendor.example/nvme";
 
-TEST(SocketNameTest, IsShortAndTellsResourcesApart) {
-  EXPECT_THAT(SocketName("vendor.example/nvme"),
-              MatchesRegex("vfio-doorbell-nvme-[0-9a-f]{8}.sock"));
-  EXPECT_NE(SocketName("vendor.example/nvme"), SocketName("other.example/nvme"));
-  EXPECT_NE(SocketName("vendor.example/a.b"), SocketName("vendor.example/a_b"));
-  EXPECT_LE(SocketName("vendor.example/" + std::string(200, 'x')).size(), 60U);
-  EXPECT_EQ(SocketName("vendor.example/a.b_c").find_first_of("/_"), std::string::npos);
-}
-
-ino_t NodeOf(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+TEST(SocketPrefixTest, IsShortAndTellsResourcesApart) {
+  EXPECT_THAT(SocketPrefix("vendor.example/nvme"), MatchesRegex("vfio-doorbell-nvme-[0-9a-f]{8}-"));
+  EXPECT_NE(SocketPrefix("vendor.example/nvme"), SocketPrefix("other.example/nvme"));
+  EXPECT_NE(SocketPrefix("vendor.example/a.b"), SocketPrefix("vendor.example/a_b"));
+  EXPECT_LE(SocketPrefix("vendor.example/" + std::string(200, 'x')).size(), 40U);
+  EXPECT_EQ(SocketPrefix("vendor.example/a.b_c").find_first_of("/_"), std::string::npos);
 }
 
 // The least that a kubelet wants to see of a plugin.
@@ -76,7 +75,8 @@ class EndpointTest : public ::testing::Test {
     });
   }
   std::unique_ptr<Endpoint> MakeEndpoint() {
-    return Endpoint::Create(thread_.loop(), folder_.path(), kResource,
+    return Endpoint::Create(thread_.loop(), Endpoint::Way::kKubeletSocket, folder_.path(),
+                            kResource,
                             {.connected = [this](base::UniqueFd c) { plugin_.Serve(std::move(c)); },
                              .registered = [this] { registered_.release(); }})
         .value();
@@ -99,7 +99,16 @@ class EndpointTest : public ::testing::Test {
   }
   // That the plugin knows: the kubelet knows before.
   bool WaitUntilRegistered() { return registered_.try_acquire_for(std::chrono::seconds(10)); }
-  [[nodiscard]] std::string socket() const { return folder_.path() + "/" + SocketName(kResource); }
+  // Of the resource.
+  [[nodiscard]] std::vector<std::string> Sockets() const {
+    std::vector<std::string> paths;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      if (entry.path().filename().string().find(SocketPrefix(kResource)) == 0) {
+        paths.push_back(entry.path());
+      }
+    }
+    return paths;
+  }
 
   fakes::TemporaryFolder folder_;
   fakes::FakeKubelet kubelet_{folder_.path()};
@@ -113,8 +122,21 @@ class EndpointTest : public ::testing::Test {
 TEST_F(EndpointTest, RegistersWithAKubeletThatIsThere) {
   kubelet_.Start();
   ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
-  EXPECT_EQ(kubelet_.Get(kResource).endpoint, SocketName(kResource));
-  EXPECT_EQ(std::filesystem::status(socket()).permissions(), std::filesystem::perms{0600});
+  const std::string socket = kubelet_.Get(kResource).endpoint;
+  EXPECT_THAT(Sockets(), ElementsAre(socket));
+  EXPECT_EQ(std::filesystem::status(socket).permissions(), std::filesystem::perms{0600});
+}
+
+TEST_F(EndpointTest, NeverRegistersOneSocketTwice) {
+  std::set<std::string> seen;
+  constexpr int kStarts = 5;
+  for (int i = 1; i <= kStarts; ++i) {
+    kubelet_.Restart();
+    ASSERT_TRUE(WaitUntilRegistered()) << "waited 10 s for registration " << i;
+    seen.insert(kubelet_.Get(kResource).endpoint);
+    EXPECT_THAT(Sockets(), ElementsAre(kubelet_.Get(kResource).endpoint));
+  }
+  EXPECT_EQ(seen.size(), std::size_t{kStarts});
 }
 
 TEST_F(EndpointTest, WaitsForAKubeletThatComesLater) {
@@ -152,36 +174,55 @@ TEST_F(EndpointTest, TriesAgainWhenItIsRefused) {
   EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
 }
 
-TEST_F(EndpointTest, MakesItsSocketAgain) {
+TEST_F(EndpointTest, DoesNotMissItsSocketUntilItRegisters) {
   kubelet_.Start();
   ASSERT_TRUE(WaitUntilRegistered()) << "waited 10 s for the registration";
   thread_.Do([this] {
-    std::filesystem::remove(socket());
+    std::filesystem::remove(kubelet_.Get(kResource).endpoint);
     endpoint_->OnFolderChange(false);
-    EXPECT_TRUE(std::filesystem::is_socket(socket()));
     EXPECT_FALSE(endpoint_->registering()) << "the kubelet has all that it needs";
   });
   kubelet_.Restart();
   EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus());
 }
 
-TEST_F(EndpointTest, DoesNotFightForItsSocket) {
+TEST_F(EndpointTest, LeavesAYoungerProcessAlone) {
   kubelet_.Start();
   ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 1), absl::OkStatus());
   std::unique_ptr<Endpoint> successor;
   std::promise<void> stopped;
   thread_.Do([&] {
-    successor = MakeEndpoint();  // as a new daemon beside this one
-    const ino_t node = NodeOf(socket());
-    endpoint_->OnFolderChange(false);
+    successor = MakeEndpoint();
+    EXPECT_EQ(Sockets().size(), 2U) << "the older one's socket is gone";
     endpoint_->OnFolderChange(true);
-    EXPECT_EQ(NodeOf(socket()), node) << "it took the path back";
-    // When the other one goes, its socket goes, and this one takes over.
-    successor->Stop([&] { stopped.set_value(); });
+    EXPECT_FALSE(endpoint_->registering());
+    successor->OnFolderChange(true);
+    EXPECT_TRUE(successor->registering()) << "an older process is no reason to wait";
   });
+  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus());
+  // When the younger one goes, its socket goes, and the older one takes over.
+  thread_.Do([&] { successor->Stop([&] { stopped.set_value(); }); });
   stopped.get_future().wait();
-  EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus());
+  EXPECT_EQ(kubelet_.WaitForRegistrations(kResource, 3), absl::OkStatus());
   thread_.Do([&] { successor.reset(); });
+}
+
+TEST_F(EndpointTest, RemovesSocketsThatNobodyListensOn) {
+  const std::string stale = folder_.path() + "/" + SocketPrefix(kResource) + "0-1.sock";
+  const std::string file = folder_.path() + "/" + SocketPrefix(kResource) + "0-2.sock";
+  const std::string other = folder_.path() + "/" + SocketPrefix("vendor.example/nic") + "0-1.sock";
+  for (const std::string& path : {stale, other}) {
+    const base::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
+    const sockaddr_un address = fakes::AddressOf(path);
+    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
+              0);
+  }
+  std::ofstream{file};
+  StopEndpoint();
+  thread_.Do([this] { endpoint_ = MakeEndpoint(); });
+  EXPECT_FALSE(std::filesystem::exists(stale));
+  EXPECT_TRUE(std::filesystem::exists(file)) << "it is no socket";
+  EXPECT_TRUE(std::filesystem::exists(other)) << "it is of another resource";
 }
 
 TEST_F(EndpointTest, RegistersAgainWhenNobodyWatches) {
@@ -192,9 +233,9 @@ TEST_F(EndpointTest, RegistersAgainWhenNobodyWatches) {
 }
 
 TEST_F(EndpointTest, LeavesNoSocketBehind) {
-  EXPECT_TRUE(std::filesystem::exists(socket()));
+  EXPECT_EQ(Sockets().size(), 1U);
   StopEndpoint();
-  EXPECT_FALSE(std::filesystem::exists(socket()));
+  EXPECT_THAT(Sockets(), IsEmpty());
 }
 
 TEST_F(EndpointTest, StaysStopped) {
@@ -206,14 +247,16 @@ TEST_F(EndpointTest, StaysStopped) {
     endpoint_->OnFolderChange(true);
     endpoint_->SetWatched(false);
     EXPECT_FALSE(endpoint_->registering());
-    EXPECT_FALSE(std::filesystem::exists(socket()));
+    EXPECT_THAT(Sockets(), IsEmpty());
   });
 }
 
 TEST_F(EndpointTest, SaysWhyItCannotListen) {
   absl::Status status;
   thread_.Do([&] {
-    status = Endpoint::Create(thread_.loop(), folder_.path() + "/missing", kResource, {}).status();
+    status = Endpoint::Create(thread_.loop(), Endpoint::Way::kKubeletSocket,
+                              folder_.path() + "/missing", kResource, {})
+                 .status();
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(folder_.path() + "/missing"));

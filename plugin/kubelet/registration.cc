@@ -75,11 +75,16 @@ void Registration::Try() {
     OnFailure(connection.status());
     return;
   }
+  auto endpoint = request_.endpoint();
+  if (!endpoint.ok()) {
+    OnFailure(endpoint.status());
+    return;
+  }
   Attempt* attempt = attempts_.emplace_back(std::make_unique<Attempt>()).get();
   attempt->stub = v1beta1::Registration::NewStub(
       grpc::CreateInsecureChannelFromFd("kubelet", connection->Release()));
   attempt->request.set_version(kApiVersion);
-  attempt->request.set_endpoint(request_.endpoint);
+  attempt->request.set_endpoint(*std::move(endpoint));
   attempt->request.set_resource_name(request_.resource);
   // Ignored by the kubelet, which asks GetDevicePluginOptions; but meant to be the same.
   attempt->request.mutable_options()->set_pre_start_required(true);
@@ -101,13 +106,14 @@ void Registration::Try() {
 }
 
 void Registration::OnAnswer(Attempt* attempt, const absl::Status& status) {
+  const std::string endpoint = attempt->request.endpoint();
   std::erase_if(attempts_, [attempt](const auto& owned) { return owned.get() == attempt; });
   if (attempt == current_) {
     current_ = nullptr;
     loop_.Cancel(*std::exchange(timeout_, std::nullopt));
     if (status.ok()) {
       waiting_ = false;
-      log::Info("registered", {{"resource", request_.resource}, {"endpoint", request_.endpoint}});
+      log::Info("registered", {{"resource", request_.resource}, {"endpoint", endpoint}});
       registered_();
     } else {
       OnFailure(status);

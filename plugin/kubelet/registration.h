@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "plugin/os/event_loop.h"
 
 namespace dp::kubelet {
@@ -20,8 +21,10 @@ class Registration {
  public:
   struct Request {
     std::string kubelet_socket;  // path
-    std::string endpoint;        // name of the plugin's socket in the same folder
     std::string resource;
+    // Names the plugin's socket in the same folder. One that a kubelet may have heard of before is
+    // not to be named again.
+    std::function<absl::StatusOr<std::string>()> endpoint;
   };
 
   // `registered` is called after each success. `loop` outlives the registration.

@@ -15,6 +15,7 @@
 #include "plugin/base/log.h"
 #include "plugin/server/list_stream.h"
 #include "plugin/server/messages.h"
+#include "plugin/server/plugin_registration_service.h"
 
 // gRPC's callback API calls the methods of the service on threads of its own, and none may block.
 // So a method makes a reactor, gives the rest to the loop and returns; the answer goes through the
@@ -164,6 +165,9 @@ DevicePluginServer::DevicePluginServer(os::EventLoop& loop, core::DeviceBroker& 
                                     .list_sent = [this] { events_.list_sent(); },
                                     .closed = [this](ListStream& stream) { Close(stream); },
                                 });
+  registration_ = std::make_unique<PluginRegistrationService>(
+      loop, broker.offers()[resource].resource,
+      [this](const absl::Status& status) { events_.announced(status); });
 }
 
 absl::StatusOr<std::unique_ptr<DevicePluginServer>> DevicePluginServer::Create(
@@ -172,6 +176,7 @@ absl::StatusOr<std::unique_ptr<DevicePluginServer>> DevicePluginServer::Create(
       new DevicePluginServer(loop, broker, resource, std::move(events)));
   grpc::ServerBuilder builder;
   builder.RegisterService(server->service_.get());
+  builder.RegisterService(server->registration_.get());
   server->server_ = builder.BuildAndStart();
   if (!server->server_) return absl::InternalError("gRPC did not start a server");
   return server;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "plugin/base/unique_fd.h"
 #include "plugin/core/device_broker.h"
@@ -18,9 +19,11 @@ class Server;
 namespace dp::server {
 
 class ListStream;
+class PluginRegistrationService;
 
-// The kubelet's DevicePlugin service for one resource. It does not listen: connections are handed
-// to it, so that a new listening socket needs no new server.
+// The kubelet's DevicePlugin service for one resource, and the Registration service by which the
+// kubelet's plugin watcher asks what is to be registered. It does not listen: connections are
+// handed to it, so that a new listening socket needs no new server.
 //
 // Loop thread, unless said otherwise. Calls arrive on gRPC's threads, which give them to the loop.
 class DevicePluginServer {
@@ -30,6 +33,8 @@ class DevicePluginServer {
     std::function<void()> list_sent;
     // From no open ListAndWatch stream to one, or back. A kubelet that goes away ends its stream.
     std::function<void(bool open)> watched;
+    // The kubelet's plugin watcher has registered the resource, or says why it has not.
+    std::function<void(const absl::Status& status)> announced;
   };
 
   // `loop` and `broker` outlive the server. Internal: gRPC does not start.
@@ -66,6 +71,7 @@ class DevicePluginServer {
   std::vector<ListStream*> streams_;
   std::function<void()> streams_ended_;  // not empty: they are to end
   std::unique_ptr<Service> service_;
+  std::unique_ptr<PluginRegistrationService> registration_;
   std::unique_ptr<grpc::Server> server_;
 };
 

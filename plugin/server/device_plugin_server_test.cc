@@ -8,6 +8,7 @@
 #include <future>
 #include <thread>
 
+#include "api/kubelet/pluginregistration/v1/api.grpc.pb.h"
 #include "api/kubelet/v1beta1/api.grpc.pb.h"
 #include "plugin/os/unix_connect.h"
 #include "plugin/os/unix_listener.h"
@@ -66,7 +67,9 @@ class DevicePluginServerTest : public ::testing::Test {
     ASSERT_TRUE(broker_->Open().ok());
     auto server = DevicePluginServer::Create(
         thread_.loop(), *broker_, 0,
-        {.list_sent = [] {}, .watched = [this](bool watched) { watched_.push_back(watched); }});
+        {.list_sent = [] {},
+         .watched = [this](bool watched) { watched_.push_back(watched); },
+         .announced = [this](const absl::Status& status) { announced_.set_value(status); }});
     server_ = std::move(server).value();
     broker_->NotifyChanges([this](std::size_t) { server_->SendList(); });
     listener_ = os::UnixListener::Create(
@@ -125,6 +128,7 @@ class DevicePluginServerTest : public ::testing::Test {
   fakes::FakePodLister pods_;
   fakes::FakeTimers timers_;
   std::vector<bool> watched_;
+  std::promise<absl::Status> announced_;
   fakes::LoopThread thread_;
   std::unique_ptr<core::DeviceBroker> broker_;
   std::unique_ptr<DevicePluginServer> server_;
@@ -158,6 +162,40 @@ class Watch {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<v1beta1::ListAndWatchResponse>> reader_;
 };
+
+TEST_F(DevicePluginServerTest, TellsThePluginWatcherWhatItIs) {
+  auto connection = os::ConnectUnix(folder_.path() + "/s");
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  const auto stub = pluginregistration::Registration::NewStub(
+      grpc::CreateInsecureChannelFromFd("plugin", connection->Release()));
+  grpc::ClientContext context;
+  pluginregistration::PluginInfo info;
+  ASSERT_TRUE(stub->GetInfo(&context, {}, &info).ok());
+  EXPECT_EQ(info.type(), "DevicePlugin");
+  EXPECT_EQ(info.name(), "vendor.example/nvme");
+  EXPECT_EQ(info.endpoint(), "") << "the kubelet may know the socket by another path";
+  EXPECT_THAT(info.supported_versions(), ElementsAre("v1beta1"));
+}
+
+TEST_F(DevicePluginServerTest, PassesOnWhatThePluginWatcherSays) {
+  auto connection = os::ConnectUnix(folder_.path() + "/s");
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  const auto stub = pluginregistration::Registration::NewStub(
+      grpc::CreateInsecureChannelFromFd("plugin", connection->Release()));
+  for (const bool registered : {true, false}) {
+    announced_ = {};
+    grpc::ClientContext context;
+    pluginregistration::RegistrationStatus status;
+    status.set_plugin_registered(registered);
+    status.set_error(registered ? "" : "not today");
+    pluginregistration::RegistrationStatusResponse response;
+    ASSERT_TRUE(stub->NotifyRegistrationStatus(&context, status, &response).ok());
+    std::future<absl::Status> announced = announced_.get_future();
+    ASSERT_EQ(announced.wait_for(kPatience), std::future_status::ready)
+        << "waited 10 s for what the kubelet has said";
+    EXPECT_EQ(announced.get(), registered ? absl::OkStatus() : absl::UnknownError("not today"));
+  }
+}
 
 TEST_F(DevicePluginServerTest, SaysWhatItCan) {
   grpc::ClientContext context;

@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 #include <grpcpp/create_channel_posix.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -22,27 +22,19 @@ namespace {
 
 constexpr std::chrono::seconds kDialDeadline{10};
 
-void SetNonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
-
-base::UniqueFd Connect(const std::string& path) {
-  base::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_un address = AddressOf(path);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
-    return {};
-  }
-  SetNonblocking(socket.get());
-  return socket;
-}
-
 }  // namespace
 
 // A connection to a plugin.
 struct FakeKubelet::Session {
   std::string resource;
+  std::string path;
   base::UniqueFd connection;  // a duplicate
   std::unique_ptr<v1beta1::DevicePlugin::Stub> stub;
   grpc::ClientContext watch_context;
   std::thread watcher;
+  // Guarded by mutex_.
+  bool stopped = false;  // gets no calls
+  bool dead = false;     // the kubelet of that time is no more
 
   void Close() {
     ::shutdown(connection.get(), SHUT_RDWR);
@@ -62,8 +54,8 @@ class FakeKubelet::Service final : public v1beta1::Registration::Service {
   FakeKubelet& kubelet_;
 };
 
-FakeKubelet::FakeKubelet(std::string folder)
-    : folder_(std::move(folder)), service_(std::make_unique<Service>(*this)) {
+FakeKubelet::FakeKubelet(std::string folder, Release release)
+    : folder_(std::move(folder)), release_(release), service_(std::make_unique<Service>(*this)) {
   grpc::ServerBuilder builder;
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();
@@ -73,7 +65,6 @@ FakeKubelet::FakeKubelet(std::string folder)
 FakeKubelet::~FakeKubelet() {
   Stop();
   server_->Shutdown(std::chrono::system_clock::now());
-  for (const auto& session : ended_sessions_) session->watcher.join();
 }
 
 FakeKubelet::Clock::time_point FakeKubelet::Start() {
@@ -82,22 +73,51 @@ FakeKubelet::Clock::time_point FakeKubelet::Start() {
     const std::lock_guard lock(mutex_);
     serving_ = true;
   }
-  return socket_->Open();
+  const Clock::time_point now = socket_->Open();
+  if (!registry_.empty()) {
+    watcher_ = std::make_unique<FakePluginWatcher>(
+        registry_, release_ != Release::k1_34,
+        FakePluginWatcher::Handler{
+            .connect =
+                [this](const std::string& resource, const std::string& path) {
+                  {
+                    const std::lock_guard lock(mutex_);
+                    ++finds_;
+                    changed_.notify_all();
+                  }
+                  return Connect(resource, path);
+                },
+            .disconnect =
+                [this](const std::string& resource, const std::string& path) {
+                  const std::lock_guard lock(mutex_);
+                  if (FindClient(resource, path)) Disconnect(resource, path);
+                }});
+  }
+  return now;
 }
 
 void FakeKubelet::Stop() {
   if (!socket_->open()) return;
+  watcher_.reset();
   socket_->Close();
-  std::vector<std::shared_ptr<Session>> ended;
+  Sessions ended;
   {
     const std::lock_guard lock(mutex_);
     serving_ = false;
-    ended = std::exchange(ended_sessions_, {});
-    for (auto& [resource, session] : sessions_) {
+    ended = std::exchange(sessions_, {});
+    for (const auto& session : ended) {
+      session->dead = true;
       session->Close();
-      ended.push_back(std::move(session));
     }
-    sessions_.clear();
+    clients_.clear();
+    places_.clear();
+    endpoints_.clear();
+    for (auto& [name, resource] : resources_) {
+      resource.devices.clear();
+      resource.watching = false;
+      resource.allocatable = 0;
+      resource.without_since.reset();
+    }
   }
   for (const auto& session : ended) session->watcher.join();
 }
@@ -123,14 +143,25 @@ grpc::Status FakeKubelet::OnRegister(const v1beta1::RegisterRequest& request) {
     return {grpc::StatusCode::UNKNOWN,
             fmt::format("API version {} is not supported, only v1beta1 is", request.version())};
   }
-  const std::string path = folder_ + "/" + request.endpoint();
-  base::UniqueFd connection = Connect(path);
-  if (!connection.valid()) {
-    return {grpc::StatusCode::UNKNOWN,
-            fmt::format("failed to dial {}: {}", path, std::strerror(errno))};
+  return Connect(request.resource_name(), folder_ + "/" + request.endpoint());
+}
+
+grpc::Status FakeKubelet::Connect(const std::string& resource, const std::string& path) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!refusal_.ok()) return refusal_;
   }
+  const auto fail = [&](const std::string& what, const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    ForgetClient(resource, path);
+    return grpc::Status(grpc::StatusCode::UNKNOWN,
+                        fmt::format("failed to {} {}: {}", what, path, why));
+  };
+  base::UniqueFd connection = ConnectTo(path);
+  if (!connection.valid()) return fail("dial", std::strerror(errno));
   auto session = std::make_shared<Session>();
-  session->resource = request.resource_name();
+  session->resource = resource;
+  session->path = path;
   session->connection.Reset(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
   session->stub = v1beta1::DevicePlugin::NewStub(
       grpc::CreateInsecureChannelFromFd("plugin", connection.Release()));
@@ -139,24 +170,32 @@ grpc::Status FakeKubelet::OnRegister(const v1beta1::RegisterRequest& request) {
   v1beta1::DevicePluginOptions options;
   if (grpc::Status status = session->stub->GetDevicePluginOptions(&context, {}, &options);
       !status.ok()) {
-    return {grpc::StatusCode::UNKNOWN,
-            fmt::format("failed to get the options of {}: {}", path, status.error_message())};
+    return fail("get the options of", status.error_message());
   }
 
   const std::lock_guard lock(mutex_);
   if (!serving_) return {grpc::StatusCode::UNAVAILABLE, "the kubelet is stopped"};
-  if (const auto former = sessions_.find(session->resource); former != sessions_.end()) {
-    former->second->Close();
-    ended_sessions_.push_back(former->second);
+  Sessions& clients = clients_[resource];
+  if (release_ == Release::k1_34) {
+    clients = {session};
+  } else {
+    Sessions& places = places_[resource];
+    for (const auto& place : places) {
+      if (place->path != path) continue;
+      ForgetClient(resource, path);
+      return {grpc::StatusCode::UNKNOWN, fmt::format("device plugin already connected: {}", path)};
+    }
+    clients.push_back(session);
+    places.push_back(session);
   }
-  sessions_[session->resource] = session;
-  Resource& resource = resources_[session->resource];
-  resource.endpoint = request.endpoint();
-  resource.options = options;
-  resource.devices.clear();
-  resource.watching = true;
-  ++resource.registrations;
-  resource.registered_at = Clock::now();
+  endpoints_[resource] = session;
+  sessions_.push_back(session);
+  Resource& known = resources_[resource];
+  known.endpoint = path;
+  known.options = options;
+  known.watching = true;
+  ++known.registrations;
+  known.registered_at = Clock::now();
   session->watcher = std::thread([this, session] { Watch(*session); });
   changed_.notify_all();
   return grpc::Status::OK;
@@ -168,27 +207,87 @@ void FakeKubelet::Watch(Session& session) {
   while (reader->Read(&list)) {
     const Clock::time_point now = Clock::now();
     Devices devices;
+    std::size_t healthy = 0;
     for (v1beta1::Device& device : *list.mutable_devices()) {
+      if (device.health() == "Healthy") ++healthy;
       std::string id = device.id();
       devices[std::move(id)] = std::move(device);
     }
     const std::lock_guard lock(mutex_);
-    const auto current = sessions_.find(session.resource);
-    if (current == sessions_.end() || current->second.get() != &session) continue;
+    if (session.dead) continue;
     Resource& resource = resources_[session.resource];
     resource.devices = std::move(devices);
     resource.listed_at = now;
     ++resource.lists;
+    SetAllocatable(resource, healthy);
     changed_.notify_all();
   }
   const grpc::Status status = reader->Finish();
   const std::lock_guard lock(mutex_);
-  const auto current = sessions_.find(session.resource);
-  if (current != sessions_.end() && current->second.get() != &session) return;
   Resource& resource = resources_[session.resource];
-  resource.watching = false;
-  resource.watch_status = status;
+  if (session.dead) {
+    resource.watch_status = status;
+    return;
+  }
+  if (const auto current = endpoints_.find(session.resource);
+      current != endpoints_.end() && current->second.get() == &session) {
+    resource.watching = false;
+    resource.watch_status = status;
+  }
+  // As it is: whoever is found is disconnected, not who has ended.
+  if (const auto client = FindClient(session.resource, session.path)) {
+    Disconnect(session.resource, client->path);
+  }
   changed_.notify_all();
+}
+
+std::shared_ptr<FakeKubelet::Session> FakeKubelet::FindClient(const std::string& resource,
+                                                              const std::string& path) const {
+  const auto clients = clients_.find(resource);
+  if (clients == clients_.end()) return nullptr;
+  for (const auto& client : clients->second) {
+    if (release_ == Release::k1_34 || client->path == path) return client;
+  }
+  return nullptr;
+}
+
+void FakeKubelet::ForgetClient(const std::string& resource, const std::string& path) {
+  std::erase_if(clients_[resource], [&](const auto& client) {
+    return release_ == Release::k1_34 || client->path == path;
+  });
+}
+
+void FakeKubelet::Disconnect(const std::string& resource, const std::string& path) {
+  if (const auto client = FindClient(resource, path)) client->Close();
+  ForgetClient(resource, path);
+  if (release_ == Release::k1_34) {
+    if (const auto endpoint = endpoints_.find(resource); endpoint != endpoints_.end()) {
+      endpoint->second->stopped = true;
+      SetAllocatable(resources_[resource], 0);
+    }
+  } else {
+    Sessions& places = places_[resource];
+    std::erase_if(places, [&](const auto& place) { return place->path == path; });
+    if (places.empty()) {
+      endpoints_[resource]->stopped = true;
+      SetAllocatable(resources_[resource], 0);
+    } else {
+      endpoints_[resource] = places.back();
+      resources_[resource].endpoint = places.back()->path;
+      resources_[resource].watching = true;
+    }
+  }
+  changed_.notify_all();
+}
+
+void FakeKubelet::SetAllocatable(Resource& resource, std::size_t count) {
+  const Clock::time_point now = Clock::now();
+  if (count == 0 && resource.allocatable > 0) resource.without_since = now;
+  if (count > 0 && resource.without_since) {
+    resource.longest_without =
+        std::max(resource.longest_without, now - *std::exchange(resource.without_since, {}));
+  }
+  resource.allocatable = count;
 }
 
 void FakeKubelet::RefuseRegistrations(grpc::Status status) {
@@ -237,19 +336,32 @@ absl::Status FakeKubelet::WaitForDevices(const std::string& resource, std::size_
   });
 }
 
+absl::Status FakeKubelet::WaitForAllocatable(const std::string& resource, std::size_t count) const {
+  return WaitFor(resource, fmt::format("{} allocatable", count),
+                 [count](const Resource& r) { return r.allocatable == count; });
+}
+
 absl::Status FakeKubelet::WaitForRegisterCalls(int count) const {
+  return WaitForCount("Register calls", register_calls_, count);
+}
+
+absl::Status FakeKubelet::WaitForFinds(int count) const {
+  return WaitForCount("plugins found", finds_, count);
+}
+
+absl::Status FakeKubelet::WaitForCount(std::string_view what, const int& counter, int count) const {
   std::unique_lock lock(mutex_);
-  if (changed_.wait_for(lock, kPatience, [&] { return register_calls_ >= count; })) {
+  if (changed_.wait_for(lock, kPatience, [&] { return counter >= count; })) {
     return absl::OkStatus();
   }
-  return absl::DeadlineExceededError(fmt::format("waited {} s for {} Register calls; there were {}",
-                                                 kPatience.count(), count, register_calls_));
+  return absl::DeadlineExceededError(
+      fmt::format("waited {} s for {} {}; there were {}", kPatience.count(), count, what, counter));
 }
 
 std::shared_ptr<FakeKubelet::Session> FakeKubelet::SessionOf(const std::string& resource) const {
   const std::lock_guard lock(mutex_);
-  const auto found = sessions_.find(resource);
-  return found == sessions_.end() ? nullptr : found->second;
+  const auto found = endpoints_.find(resource);
+  return found == endpoints_.end() || found->second->stopped ? nullptr : found->second;
 }
 
 namespace {

@@ -44,6 +44,16 @@ sockaddr_un AddressOf(const std::string& path) {
   return address;
 }
 
+base::UniqueFd ConnectTo(const std::string& path) {
+  base::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = AddressOf(path);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+    return {};
+  }
+  ::fcntl(socket.get(), F_SETFL, ::fcntl(socket.get(), F_GETFL) | O_NONBLOCK);
+  return socket;
+}
+
 GrpcSocket::GrpcSocket(grpc::Server& server, std::string path)
     : server_(server), path_(std::move(path)) {}
 

@@ -17,6 +17,9 @@ namespace dp::fakes {
 // As bind(2) and connect(2) want it. A path that is too long ends the program.
 sockaddr_un AddressOf(const std::string& path);
 
+// A nonblocking connection to the Unix socket at `path`; invalid, with errno, if there is none.
+base::UniqueFd ConnectTo(const std::string& path);
+
 // The Unix socket of a gRPC server, which can come and go as that of a process does that is killed
 // and started again. Open() and Close() are called by one thread at a time.
 class GrpcSocket {

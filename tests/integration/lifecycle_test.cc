@@ -81,20 +81,18 @@ TEST_F(LifecycleTest, SurvivesAKubeletThatRefusesAndLogsItsReason) {
   EXPECT_EQ(daemon_->CountInLog("the resource name is invalid"), 1) << daemon_->log();
 }
 
-TEST_F(LifecycleTest, MakesItsSocketAgain) {
+TEST_F(LifecycleTest, HasASocketForEachRegistration) {
   StartAndList(2);
-  const std::string socket = path("plugins") + "/" + kubelet_.Get(kResource).endpoint;
-  kubelet_.Stop();
-  std::filesystem::remove(socket);
-  ASSERT_TRUE(daemon_->WaitForLog("listening again")) << daemon_->log();
-  EXPECT_TRUE(std::filesystem::is_socket(socket));
-  kubelet_.Start();
-  EXPECT_EQ(kubelet_.WaitForDevices(kResource, 2), absl::OkStatus()) << daemon_->log();
+  const std::string socket = kubelet_.Get(kResource).endpoint;
+  kubelet_.Restart();
+  ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, 2), absl::OkStatus()) << daemon_->log();
+  EXPECT_NE(kubelet_.Get(kResource).endpoint, socket);
+  EXPECT_EQ(Sockets().size(), 2U) << "the former socket is still there";
 }
 
 TEST_F(LifecycleTest, NeedsNoSocketWhileTheKubeletIsConnected) {
   StartAndList(2);
-  std::filesystem::remove(path("plugins") + "/" + kubelet_.Get(kResource).endpoint);
+  std::filesystem::remove(kubelet_.Get(kResource).endpoint);
   EXPECT_TRUE(kubelet_.Allocate(kResource, {"0000:01:00.0"}, nullptr).ok());
   kubelet_.Restart();
   EXPECT_EQ(kubelet_.WaitForDevices(kResource, 2), absl::OkStatus()) << daemon_->log();
@@ -124,7 +122,7 @@ TEST_F(LifecycleTest, EndsWithoutAKubeletToo) {
 
 TEST_F(LifecycleTest, EndsAlthoughAClientDoesNot) {
   StartAndList(2);
-  const std::string socket = path("plugins") + "/" + kubelet_.Get(kResource).endpoint;
+  const std::string socket = kubelet_.Get(kResource).endpoint;
   const auto silent = os::ConnectUnix(socket);
   ASSERT_TRUE(silent.ok()) << silent.status();
   const auto half = os::ConnectUnix(socket);

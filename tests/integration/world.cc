@@ -10,7 +10,8 @@
 
 namespace dp::integration {
 
-World::World(const std::string& parent) : root_(parent), kubelet_(path("plugins")) {
+World::World(const std::string& parent, fakes::FakeKubelet::Release release)
+    : root_(parent), kubelet_(path("plugins"), release) {
   std::filesystem::create_directories(path("plugins"));
   std::filesystem::create_directories(path("dev/vfio/devices"));
   WriteConfig(R"(

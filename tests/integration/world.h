@@ -22,7 +22,8 @@ inline constexpr char kResource[] = "vendor.example/nvme";
 class World : public ::testing::Test {
  protected:
   // Its folders are made in `parent`.
-  explicit World(const std::string& parent = "/tmp");
+  explicit World(const std::string& parent = "/tmp",
+                 fakes::FakeKubelet::Release release = fakes::FakeKubelet::Release::k1_34);
 
   // `lines` go behind "version: v1".
   void WriteConfig(std::string_view lines);
