@@ -32,6 +32,7 @@ CONFIG = pathlib.Path(__file__).parent / "config.yaml"
 VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
 PLUGIN_POD = "vfio-doorbell-plugin"
 CONFIG_PATH = "/etc/vfio-doorbell/config.yaml"
+KUBELET_CONFIG = "/etc/kubernetes/kubelet.yaml"
 LEDGER = "/var/lib/vfio-doorbell/ledger.json"
 CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
 DEVICES = ["nvme", "edu", "pair"]
@@ -128,6 +129,17 @@ class Lease:
 
 
 @dataclasses.dataclass(frozen=True)
+class Registration:
+    """A plugin that registers in one way, a kubelet that is killed, and a new plugin beside the old one."""
+    offered: dict[str, list[str]]        # as in FirstLight, at first
+    offered_again: dict[str, list[str]]  # by the next kubelet
+    offered_by_new: dict[str, list[str]]  # when the old plugin has gone
+    register_calls: int                  # that kubelets have got in all this
+    gaps: list[float]                    # seconds during the update in which the kubelet had no NVMe to allocate
+    plugin_log: str                      # of the old one
+
+
+@dataclasses.dataclass(frozen=True)
 class Endurance:
     """A VM that reads its disk while plugin and kubelet are killed, again and again."""
     kills: int                  # of the plugin
@@ -202,6 +214,35 @@ def lease(node):
     left = reservations(node)
     stop_plugin(node)
     return Lease(*groups, _settings(log), held, describe_group(node, nvme(node)), left, seconds, plugin_log)
+
+
+def registration(node, way):
+    """Registers with `--registration=way`, survives a kubelet, and is updated."""
+    _make_kubelet_talk(node)
+    began = len(_kubelet_log(node))
+    arguments = [f"--registration={way}"]
+    offer = start_plugin(node, "enforce", plugin_manifest(args=arguments))
+    with step("the kubelet is killed"):
+        node.run(f"rm -f {CHECKPOINT}; pkill -KILL -x kubelet")
+        again = _wait_offered(node, offer.keys(), PLUGIN_POD)
+    new = f"{PLUGIN_POD}-new"
+    manifest = plugin_manifest(args=arguments)
+    manifest["metadata"]["name"] = new
+    with step("a new plugin beside the old one"):
+        _apply(node, "plugin-new", manifest)
+        _wait_registered(node, new, len(offer))
+    plugin_log = _pod_output(node, PLUGIN_POD)
+    update = len(_kubelet_log(node))
+    stop_plugin(node)
+    with step("the new plugin serves alone"):
+        _wait_for(node, "the kubelet has the devices of the new plugin",
+                  lambda: _is_allocatable(_kubelet_log(node), NVME), idle_s=15,
+                  evidence=lambda: _pod_evidence(node, new))
+        by_new = offered(node)
+        gaps = _gaps(_kubelet_log(node)[update:], NVME)
+        _end_pod(node, "plugin-new", new)
+    calls = sum("Got registration request" in line for line in _kubelet_log(node)[began:])
+    return Registration(offer, again, by_new, calls, gaps, plugin_log)
 
 
 def endure(node, kills, restarts):
@@ -357,9 +398,21 @@ def start_plugin(node, mode, manifest=None):
         node.run(f"rm -f {CHECKPOINT}")
         _apply(node, "plugin", manifest or plugin_manifest())
         wanted = {resource["name"] for resource in config["resources"]}
-        return _wait_for(node, f"the kubelet knows devices of {', '.join(sorted(wanted))}",
-                         lambda: (known := offered(node)).keys() >= wanted and known,
-                         idle_s=15, evidence=lambda: _pod_evidence(node, PLUGIN_POD))
+        return _wait_offered(node, wanted, PLUGIN_POD)
+
+
+def _wait_offered(node, wanted, pod):
+    """Waits until the node offers the resources `wanted`; returns as offered()."""
+    return _wait_for(node, f"the kubelet knows devices of {', '.join(sorted(wanted))}",
+                     lambda: (known := offered(node)).keys() >= set(wanted) and known,
+                     idle_s=15, evidence=lambda: _pod_evidence(node, pod))
+
+
+def _wait_registered(node, pod, count):
+    """Waits until the plugin in `pod` has registered `count` times."""
+    _wait_for(node, f"{pod} has registered {count} times",
+              lambda: _pod_output(node, pod).count("registered resource=") >= count,
+              idle_s=15, evidence=lambda: _pod_evidence(node, pod))
 
 
 def stop_plugin(node):
@@ -397,6 +450,52 @@ def offered(node):
         return {}
     registered = json.loads(text)["Data"]["RegisteredDevices"] or {}
     return {resource: sorted(ids) for resource, ids in registered.items() if ids}
+
+
+# What the kubelet says of devices, in its log
+
+
+def _make_kubelet_talk(node):
+    """Lets the kubelet log when devices come and go, if it does not yet."""
+    if "verbosity" in node.run(f"cat {KUBELET_CONFIG}"):
+        return
+    with step("the kubelet gets talkative"):
+        node.run(f"echo 'logging: {{verbosity: 2}}' >> {KUBELET_CONFIG}; pkill -KILL -x kubelet")
+        _wait_for(node, "the talkative kubelet has started its plugin manager",
+                  lambda: any("Plugin Watcher Start" in line for line in _kubelet_log(node)), idle_s=15,
+                  evidence=lambda: node.log("kubelet")[-2000:])
+
+
+def _kubelet_log(node):
+    return node.log("kubelet").splitlines()
+
+
+def _allocatable_changes(lines, resource):
+    """[(seconds of the day, whether there is a device to allocate)], as the kubelet logs them."""
+    changes = []
+    for line in lines:
+        found = re.match(r'I\d{4} (\d\d):(\d\d):(\d\d\.\d+) .*\] "(Mark all resources Unhealthy|Processed device updates)[^"]*" '
+                         rf'resourceName="{re.escape(resource)}"(?:.* healthyCount=(\d+))?', line)
+        if found:
+            hours, minutes, seconds, what, healthy = found.groups()
+            changes.append((int(hours) * 3600 + int(minutes) * 60 + float(seconds),
+                            what.startswith("Processed") and int(healthy) > 0))
+    return changes
+
+
+def _is_allocatable(lines, resource):
+    changes = _allocatable_changes(lines, resource)
+    return bool(changes) and changes[-1][1]
+
+
+def _gaps(lines, resource):
+    """How long each time without a device was, in seconds."""
+    gaps, since = [], None
+    for when, there in _allocatable_changes(lines, resource):
+        if there and since is not None:
+            gaps.append((when - since) % 86400)
+        since = None if there else since if since is not None else when
+    return gaps
 
 
 # The VM

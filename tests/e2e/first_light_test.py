@@ -41,6 +41,12 @@ def refusal_fixture(patched_node):
     return chain.refused_write(patched_node)
 
 
+@pytest.fixture(scope="module", name="registration", params=["kubelet-socket", "plugins-registry"])
+def registration_fixture(patched_node, request):
+    """Facts of a plugin that registers in one of the two ways."""
+    return request.param, chain.registration(patched_node, request.param)
+
+
 @pytest.fixture(scope="module", name="stock")
 def stock_fixture():
     """Facts of the chain on Debian's kernel, which has no msi_window."""
@@ -132,6 +138,25 @@ class TestLease:
         assert lease.freed.msi == [KERNEL_DEFAULT]
         assert lease.left == []
         assert lease.seconds < 30, lease.plugin_log
+
+
+class TestRegistration:
+    """Both ways to register, each alone."""
+
+    def test_kubelet_offers_the_devices(self, registration, patched_node):
+        way, facts = registration
+        assert facts.offered == {chain.NVME: patched_node.bdfs[:1], chain.EDU: patched_node.bdfs[1:3]}
+        assert (facts.register_calls > 0) == (way == "kubelet-socket"), facts.plugin_log
+
+    def test_next_kubelet_offers_them_again(self, registration):
+        _, facts = registration
+        assert facts.offered_again == facts.offered
+
+    def test_update_is_hardly_noticed(self, registration):
+        """The kubelet's own doing: it disconnects the new plugin as well, and its plugin watcher comes once a second."""
+        way, facts = registration
+        assert facts.offered_by_new == facts.offered
+        assert sum(facts.gaps) < {"kubelet-socket": 2, "plugins-registry": 5}[way], facts.gaps
 
 
 class TestRefusedWrite:
