@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-deb demo bench kernel kernel-check kernel-deb clean
+.PHONY: help deps build check test test-unit test-integration test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-deb demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -50,6 +50,9 @@ demo: deps ## watch the whole chain work, with times
 
 bench: deps ## measure the daemon: build/bench.json and docs/performance.md
 	@scripts/bench
+
+fuzz: deps ## ten million inputs for each parser, made up by libFuzzer: an hour
+	@scripts/fuzz
 
 kernel: deps ## build the patched arm64 kernel; prints where its Image is
 	@kernel/build
