@@ -82,7 +82,7 @@ void RequireFound(const std::vector<core::PodDevices>& entries, const Holders& h
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // It logs each text that is no UTF-8.
-  [[maybe_unused]] static auto* const log = google::protobuf::SetLogHandler(nullptr);
+  [[maybe_unused]] static auto* const kLog = google::protobuf::SetLogHandler(nullptr);
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   const auto entries = dp::kubelet::ParsePodDevices(bytes);
   v1::ListPodResourcesResponse list;

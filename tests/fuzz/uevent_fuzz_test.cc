@@ -21,6 +21,15 @@ std::string MessageOf(std::string_view input) {
   return message;
 }
 
+// How many of the variables begin with `key`.
+int CountOf(std::string_view key, std::string_view message) {
+  int count = 0;
+  for (std::size_t at = message.find('\0'); at < message.size(); at = message.find('\0', at + 1)) {
+    if (message.substr(at + 1).starts_with(key)) ++count;
+  }
+  return count;
+}
+
 void RequireSound(const os::Uevent& uevent, const std::string& message) {
   if (uevent.kind == Kind::kLost) {
     Require(uevent == os::Uevent{}, "of a lost event nothing is known", message);
@@ -29,6 +38,9 @@ void RequireSound(const os::Uevent& uevent, const std::string& message) {
   for (const std::string* const text : {&uevent.action, &uevent.devpath, &uevent.subsystem}) {
     Require(!text->empty() && text->find('\0') == std::string::npos, "an event is complete",
             message);
+  }
+  for (const std::string_view key : {"ACTION=", "DEVPATH=", "SUBSYSTEM="}) {
+    Require(CountOf(key, message) == 1, "a variable is there once", message);
   }
   // As kobject_uevent_env() in lib/kobject_uevent.c writes it.
   const std::string heading = uevent.action + "@" + uevent.devpath + '\0';
