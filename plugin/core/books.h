@@ -57,6 +57,8 @@ class Books {
   // The record has been changed in another way than through Enter().
   void Changed() { saved_ = false; }
   [[nodiscard]] bool saved() const { return saved_; }
+  // Whether another daemon keeps them now.
+  [[nodiscard]] bool IsTakenOver() const { return desk_.ledger.IsTakenOver(); }
 
   // An allocation as it would be entered.
   [[nodiscard]] Allocation MakeAllocation(std::size_t resource,

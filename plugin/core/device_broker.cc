@@ -22,6 +22,7 @@ namespace dp::core {
 namespace {
 
 constexpr char kShuttingDown[] = "the plugin is shutting down";
+constexpr char kTakenOver[] = "another daemon has taken over the ledger, this one serves no more";
 
 std::string DevicesOf(std::span<const Target> targets) {
   std::vector<std::string_view> devices;
@@ -95,6 +96,16 @@ void DeviceBroker::ServeQueue() {
     busy_ = true;
     const Call call = std::move(queue_.front());
     queue_.pop_front();
+    // As during an update. What this one knows is out of date: what it did now could undo what the
+    // other one has promised.
+    if (books_.IsTakenOver()) {
+      if (!std::exchange(taken_over_, true)) {
+        log::Warning("taken over", {{"reason", "younger_daemon"}});
+      }
+      call.refuse(absl::UnavailableError(kTakenOver));
+      busy_ = false;
+      continue;
+    }
     call.serve();
   }
 }

@@ -363,6 +363,22 @@ TEST_F(LeaseTest, CountsAnAnswerAsOlderThanWhatWasDoneMeanwhile) {
   EXPECT_EQ(knob_.WindowOf(1), At(2));
 }
 
+// As during an update, when the older daemon is still there.
+TEST_F(LeaseTest, TouchesNothingOnceAnotherDaemonHasTakenOver) {
+  Start();
+  AdmitVm();
+  Check(kNvme, {Nvme(1)});
+  world_.ledger.taken_over = true;
+  const auto writes = knob_.writes;
+  EXPECT_EQ(world_.Allocate(kNvme, {Nvme(2)}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(world_.Check(kNvme, {Nvme(1)}).code(), absl::StatusCode::kUnavailable);
+  pods_.Remove("vm");
+  timers_.Advance(10min);
+  EXPECT_EQ(knob_.WindowOf(1), At(0)) << "it may be another pod's by now";
+  EXPECT_EQ(knob_.writes, writes);
+  EXPECT_EQ(ledger().size(), 1U);
+}
+
 TEST_F(LeaseTest, KeepsReservationsOverACrash) {
   Start();
   AdmitVm();

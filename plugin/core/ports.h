@@ -68,15 +68,19 @@ class SettingsStore {
 class LedgerStore {
  public:
   virtual ~LedgerStore() = default;
-  // What was saved last.
+  // What was saved last. From now on it is this process's, and no longer another one's.
   // NotFound: nothing has been saved yet. DataLoss: what is there cannot be read, or is of a newer
   // version; it has been set aside, and the message says where and why. Any other error: it could
   // not be looked at, or not be set aside, and is as it was; the message names the path.
   virtual absl::StatusOr<Ledger> Load() = 0;
   // When it returns Ok, this is what Load() returns, also after a power cut. Otherwise that is
   // what was saved before, and the message names the path. DataLoss: the disk has failed in the
-  // middle, and Load() may return either, until a Save() returns Ok.
+  // middle, and Load() may return either, until a Save() returns Ok. FailedPrecondition: it is
+  // another process's now.
   virtual absl::Status Save(const Ledger& ledger) = 0;
+  // Whether it is another process's now, such as of a younger daemon during an update; then what
+  // this one knows is out of date.
+  virtual bool IsTakenOver() = 0;
 };
 
 // The devices of a resource that a container holds.

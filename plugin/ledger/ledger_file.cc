@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,16 @@ absl::Status TryToWrite(const std::string& path) {
   return is_written ? absl::OkStatus() : os::ErrnoError(error, "write " + path);
 }
 
+// Only one process at a time reads the ledger to go on with it, or writes it.
+absl::StatusOr<base::UniqueFd> Lock(const std::string& folder) {
+  base::UniqueFd fd(os::RetryOnEintr(
+      [&] { return ::open((folder + "/").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!fd.valid()) return os::ErrnoError(errno, "open " + folder);
+  if (os::RetryOnEintr([&] { return ::flock(fd.get(), LOCK_EX); }) < 0)
+    return os::ErrnoError(errno, "lock " + folder);
+  return fd;
+}
+
 }  // namespace
 
 LedgerFile::LedgerFile(const std::string& folder)
@@ -50,13 +61,26 @@ absl::Status LedgerFile::Prepare() {
   return TryToWrite(path_ + ".new");
 }
 
+bool LedgerFile::IsTakenOver() {
+  const std::optional<os::FileId> now = os::FindFile(path_);
+  // A file that was removed is nobody's.
+  return now && now != known_;
+}
+
 absl::StatusOr<core::Ledger> LedgerFile::Load() {
+  ASSIGN_OR_RETURN(const base::UniqueFd lock, Lock(folder_));
   const auto text = os::ReadFile(path_, kMaxBytes);
   if (absl::IsOutOfRange(text.status())) return SetAside(text.status());
   // Not read is not unreadable: it may be all right the next time.
   if (!text.ok()) return text.status();
   auto ledger = Decode(*text);
-  if (ledger.ok()) return ledger;
+  if (ledger.ok()) {
+    // Its time is what tells the other one.
+    if (::utimensat(AT_FDCWD, path_.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) < 0)
+      return os::ErrnoError(errno, "take over " + path_);
+    known_ = os::FindFile(path_);
+    return ledger;
+  }
   return SetAside(absl::InvalidArgumentError(
       fmt::format("{} is not readable: {}", path_, std::string(ledger.status().message()))));
 }
@@ -67,7 +91,12 @@ absl::Status LedgerFile::Save(const core::Ledger& ledger) {
     return absl::ResourceExhaustedError(
         fmt::format("{} would have {} bytes, more than {}", path_, text.size(), kMaxBytes));
   }
-  return os::WriteFileAtomically(path_, text, kFileMode);
+  ASSIGN_OR_RETURN(const base::UniqueFd lock, Lock(folder_));
+  if (IsTakenOver())
+    return absl::FailedPreconditionError("another process has taken over " + path_);
+  absl::Status status = os::WriteFileAtomically(path_, text, kFileMode);
+  known_ = os::FindFile(path_);
+  return status;
 }
 
 absl::Status LedgerFile::SetAside(const absl::Status& reason) {

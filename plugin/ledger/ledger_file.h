@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "plugin/core/ports.h"
+#include "plugin/os/file.h"
 
 namespace dp::ledger {
 
-// The ledger in one file, <folder>/ledger.json (docs/ledger.md). The daemon is the only one that
-// writes into the folder.
+// The ledger in one file, <folder>/ledger.json (docs/ledger.md). Daemons are the only ones that
+// write into the folder. Of several the one that has read the file last keeps it: it is never
+// written by one that does not know what is in it.
 class LedgerFile final : public core::LedgerStore {
  public:
   explicit LedgerFile(const std::string& folder);
@@ -21,14 +24,16 @@ class LedgerFile final : public core::LedgerStore {
 
   // What is set aside is <folder>/ledger.json.unreadable-1, or the next number that is free.
   absl::StatusOr<core::Ledger> Load() override;
-  // Waits for the disk.
+  // Waits for the disk, and for another daemon that writes.
   absl::Status Save(const core::Ledger& ledger) override;
+  bool IsTakenOver() override;
 
  private:
   absl::Status SetAside(const absl::Status& reason);
 
   const std::string folder_;
   const std::string path_;
+  std::optional<os::FileId> known_;  // the file as it was read or written last
 };
 
 }  // namespace dp::ledger

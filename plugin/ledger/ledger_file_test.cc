@@ -113,8 +113,8 @@ TEST_F(LedgerFileTest, LoadsWhatWasSavedLast) {
   ASSERT_TRUE(file_.Prepare().ok());
   for (const char* const boot_id : {"a", "b"}) {
     ASSERT_TRUE(file_.Save(LedgerOf(boot_id)).ok());
-    EXPECT_EQ(file_.Load().value(), LedgerOf(boot_id));
     EXPECT_EQ(LedgerFile(folder_).Load().value(), LedgerOf(boot_id));
+    EXPECT_EQ(file_.Load().value(), LedgerOf(boot_id));
   }
 }
 
@@ -175,7 +175,7 @@ TEST_F(LedgerFileTest, LeavesWhatItCouldNotReadThisTime) {
       const fakes::FakeSyscalls syscalls({{.call = call, .error = error}});
       const absl::Status status = file_.Load().status();
       EXPECT_EQ(status.code(), absl::ErrnoToStatusCode(error));
-      EXPECT_THAT(std::string(status.message()), HasSubstr(Path("ledger.json")));
+      EXPECT_THAT(std::string(status.message()), HasSubstr(folder_));
     }
     EXPECT_THAT(Names(), ElementsAre("ledger.json"));
     EXPECT_EQ(file_.Load().value(), LedgerOf("a"));
@@ -195,8 +195,8 @@ TEST_F(LedgerFileTest, SaysSoIfItCannotSetAside) {
   ASSERT_TRUE(file_.Prepare().ok());
   Put("a ledger");
   {
-    // After open, fstat and two reads.
-    const fakes::FakeSyscalls syscalls({{.call = 4, .error = EROFS}});
+    // After two opens, fstat and two reads.
+    const fakes::FakeSyscalls syscalls({{.call = 5, .error = EROFS}});
     const absl::Status status = file_.Load().status();
     EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
     EXPECT_EQ(std::string(status.message()),
@@ -224,7 +224,32 @@ TEST_F(LedgerFileTest, NamesThePathThatCannotBeWritten) {
   const absl::Status status = file_.Save(LedgerOf("a"));
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(std::string(status.message()),
-            "cannot create " + Path("ledger.json.new") + ": No such file or directory");
+            "cannot open " + folder_ + ": No such file or directory");
+}
+
+// As during an update: the older daemon must not write what it knows over what the younger one has
+// promised since.
+TEST_F(LedgerFileTest, IsKeptByTheProcessThatHasReadItLast) {
+  ASSERT_TRUE(file_.Prepare().ok());
+  ASSERT_TRUE(file_.Save(LedgerOf("a")).ok());
+  EXPECT_FALSE(file_.IsTakenOver());
+  LedgerFile younger(folder_);
+  ASSERT_TRUE(younger.Load().ok());
+  EXPECT_TRUE(file_.IsTakenOver());
+  EXPECT_FALSE(younger.IsTakenOver());
+  const absl::Status status = file_.Save(LedgerOf("b"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "another process has taken over " + Path("ledger.json"));
+  EXPECT_TRUE(younger.Save(LedgerOf("c")).ok());
+  EXPECT_EQ(LedgerFile(folder_).Load().value(), LedgerOf("c"));
+}
+
+TEST_F(LedgerFileTest, IsWrittenAgainIfSomebodyRemovesIt) {
+  ASSERT_TRUE(file_.Prepare().ok());
+  ASSERT_TRUE(file_.Save(LedgerOf("a")).ok());
+  fs::remove(Path("ledger.json"));
+  EXPECT_FALSE(file_.IsTakenOver());
+  EXPECT_TRUE(file_.Save(LedgerOf("b")).ok());
 }
 
 }  // namespace

@@ -72,6 +72,7 @@ class MortalLedger final : public core::LedgerStore {
   absl::Status Save(const core::Ledger& ledger) override {
     return life_.Spend() ? store_.Save(ledger) : Dead();
   }
+  bool IsTakenOver() override { return store_.IsTakenOver(); }
 
  private:
   Life& life_;
