@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-deb demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build check test test-unit test-integration test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ test-kernel-full: ## the same beside a kernel without it, on 7.2, on one that ch
 
 test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
 	@scripts/test tools lab
+
+test-lab-full: ## the same on the newest kubelet that the lab has
+	@scripts/test lab-newest
 
 test-deb: deps ## build packages of a small kernel, install them in an emulated machine, boot it, go back
 	@/usr/bin/python3 -m pytest tests/kernel/deb_test.py

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -21,12 +22,13 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-from vlab import images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
+from vlab import golang, images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
 from vlab.processes import clean_up_on_sigterm  # noqa: E402
 from vlab.progress import step  # noqa: E402
 
+KUBELET = os.environ.get("VFIO_DOORBELL_KUBELET", golang.DEFAULT_KUBELET)
 PLUGIN_MANIFEST = ROOT / "manifests" / "static-pod.yaml"
 CONFIG = pathlib.Path(__file__).parent / "config.yaml"
 VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
@@ -89,6 +91,7 @@ class FailedPod:
 class FirstLight:
     """The chain on a kernel with the knob: first only observed, then with a window moved."""
     release: str                   # uname -r of the node
+    kubelet: str                   # its version: "v1.34.2"
     bdfs: list[str]                # the devices, in the order of DEVICES; "pair" has two
     offered: dict[str, list[str]]  # resources of the node and their device IDs
     pair: Group
@@ -174,7 +177,7 @@ def first_light(node):
     stop_plugin(node)
     said = release_windows(node)
     return FirstLight(
-        release=_kernel_release(node), bdfs=node.bdfs, offered=offer, observed=observed,
+        release=_kernel_release(node), kubelet=_kubelet_version(node), bdfs=node.bdfs, offered=offer, observed=observed,
         enforced=enforced, release_said=said, released=describe_group(node, nvme(node)),
         pair=describe_group(node, node.bdfs[-1]))
 
@@ -345,7 +348,7 @@ def start_node(name, kernel):
     """A node called `name` with DEVICES and the images of this scenario, its kubelet healthy."""
     archives = [podimages.pause(), podimages.vm(kernels.find("patched").image),
                 podimages.plugin(build_plugin())]
-    return Node(name).up(kernels.find(kernel), rootfs.build(), images.disk(archives), DEVICES,
+    return Node(name).up(kernels.find(kernel), rootfs.build(KUBELET), images.disk(archives), DEVICES,
                          bound=True)
 
 
@@ -623,6 +626,10 @@ def _end_pod(node, manifest, name):
 
 def _kernel_release(node):
     return node.run("uname -r").strip()
+
+
+def _kubelet_version(node):
+    return node.run("kubelet --version").removeprefix("Kubernetes ").strip()
 
 
 def _pod_output(node, name):

@@ -3,7 +3,8 @@
 
     /usr/bin/python3 -m pytest tests/e2e
 
-needs root and what scripts/install-deps installs; builds what is not in the cache.
+needs root and what scripts/install-deps installs; builds what is not in the cache. VFIO_DOORBELL_KUBELET names another kubelet than
+the lab's default: 1.37.
 """
 
 import pytest
@@ -76,6 +77,9 @@ def moved_window(run):
 
 class TestPatchedKernel:
     """The plugin reserves and writes windows."""
+
+    def test_node_has_the_kubelet_that_was_asked_for(self, patched):
+        assert patched.kubelet.startswith(f"v{chain.KUBELET}.")
 
     def test_node_offers_one_device_per_group(self, patched):
         nvme, edu, pair = patched.bdfs[0], patched.bdfs[1], patched.bdfs[2]

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from vlab import cache, images, machine, processes, waiting  # noqa: E402
+from vlab import cache, golang, images, machine, processes, waiting  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
 
@@ -154,6 +154,42 @@ class TestMachine:
     def test_unknown_kinds_are_named(self):
         with pytest.raises(LabError, match="'gpu'.*nvme"):
             machine.check_kinds(["edu", "gpu"])
+
+
+# Says that it is VERSION; fetches a toolchain that is like itself; instead of a kubelet builds a text:
+# what built it, and where.
+FAKE_GO = """#!/bin/sh
+set -e
+case "$1" in
+  version) echo "go version goVERSION linux/amd64" ;;
+  mod) mkdir -p "$GOMODCACHE/$3/bin" "$GOMODCACHE/$3/pkg/tool"
+       cp "$0" "$GOMODCACHE/$3/bin/go"
+       echo "$3" > "$GOMODCACHE/$3/bin/name" ;;
+  build) while [ "$1" != -o ]; do shift; done
+         { cat "${0%/*}/name" || echo installed; pwd; } > "$2" ;;
+esac
+"""
+
+
+class TestKubelet:
+    """golang.kubelet()"""
+
+    @pytest.mark.parametrize("installed, version, builder", [
+        ("1.19.8", "1.34", "golang.org/toolchain@v0.0.1-go1.24"), ("1.24.4", "1.34", "installed"),
+        ("1.24.4", "1.37", "golang.org/toolchain@v0.0.1-go1.26"), ("1.26.0", "1.37", "installed")])
+    def test_is_built_by_a_go_that_is_new_enough(self, installed, version, builder, tmp_path, monkeypatch):
+        go = tmp_path / "bin" / "go"
+        go.parent.mkdir()
+        go.write_text(FAKE_GO.replace("VERSION", installed))
+        go.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
+        built_by, module = golang.kubelet(version).read_text().split()
+        assert built_by.startswith(builder)
+        assert pathlib.Path(module) == golang.KUBELETS / version
+
+    def test_the_versions_there_are_are_named(self):
+        with pytest.raises(LabError, match="no kubelet 1.33, only 1.34, 1.37"):
+            golang.kubelet("1.33")
 
 
 class TestImages:

@@ -30,10 +30,13 @@ ACCOUNTS = {
 }
 
 
-def build():
-    """A cache entry with `root.img`, the `ssh_key` that opens it and its `known_hosts`."""
+def build(kubelet_version=golang.DEFAULT_KUBELET):
+    """A cache entry with `root.img`, the `ssh_key` that opens it and its `known_hosts`.
+
+    kubelet_version: as for golang.kubelet().
+    """
     debs = apt.packages("node", PACKAGES)
-    kubelet = golang.kubelet()
+    kubelet = golang.kubelet(kubelet_version)
 
     def make(place):
         tree = place / "tree"

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kubelet of the lab's node, pinned. The replace block gives Kubernetes' own staging modules
+// A kubelet of the lab's nodes, pinned. The replace block gives Kubernetes' own staging modules
 // the version that belongs to its release (its go.mod names them by path inside its repository).
+// The toolchain is fetched where the machine's own Go is older than the line above it says.
 module vfio-doorbell/lab/kubelet
 
 go 1.24.0
+
+toolchain go1.24.11
 
 require k8s.io/kubernetes v1.34.2 // indirect
 
