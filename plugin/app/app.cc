@@ -30,9 +30,11 @@
 #include "plugin/kubelet/endpoint.h"
 #include "plugin/kubelet/folder_watch.h"
 #include "plugin/kubelet/pod_resources.h"
+#include "plugin/ledger/driver_file.h"
 #include "plugin/ledger/ledger_file.h"
 #include "plugin/os/event_loop.h"
 #include "plugin/os/file.h"
+#include "plugin/os/parallel.h"
 #include "plugin/os/signal_fd.h"
 #include "plugin/os/syscall.h"
 #include "plugin/os/uevent_socket.h"
@@ -41,6 +43,7 @@
 #include "plugin/settings/settings_directory.h"
 #include "plugin/sysfs/group_scanner.h"
 #include "plugin/sysfs/msi_window_file.h"
+#include "plugin/sysfs/pci_driver_files.h"
 #include "plugin/sysfs/sysfs_root.h"
 
 // From start to end:
@@ -60,6 +63,9 @@ namespace {
 constexpr std::chrono::milliseconds kRegisteredDelay{50};
 // For the kubelet to take note of the end of its streams.
 constexpr std::chrono::milliseconds kStreamsDeadline{500};
+
+// For a change of drivers that is under way at the end.
+constexpr std::chrono::seconds kDriverDeadline{3};
 
 class LoopTimers final : public core::Timers {
  public:
@@ -85,6 +91,13 @@ std::string ReadBootId() {
   return *std::move(text);
 }
 
+// Empty where it cannot be read: what is mounted or claimed is found without it.
+std::string ReadRootArgument() {
+  constexpr std::size_t kLongest = 65536;
+  const auto text = os::ReadFile("/proc/cmdline", kLongest);
+  return text.ok() ? sysfs::RootArgument(*text) : std::string();
+}
+
 class Daemon final : public App {
  public:
   Daemon(const Options& options, std::unique_ptr<os::EventLoop> loop, sysfs::SysfsRoot sysfs)
@@ -94,8 +107,10 @@ class Daemon final : public App {
         sysfs_(std::move(sysfs)),
         scanner_(sysfs_),
         knob_(sysfs_),
+        drivers_(sysfs_, {.dev_root = options.dev_root, .root_argument = ReadRootArgument()}),
         settings_(options.state_dir),
         ledger_(options.data_dir),
+        driver_store_(options.data_dir),
         pods_(*loop_, options.pod_resources_socket),
         pacer_(timers_, std::chrono::steady_clock::now, {.interval = options.rescan_interval},
                [this] { Rescan(); }) {}
@@ -132,6 +147,7 @@ class Daemon final : public App {
   void OnRegistered();
   void OnUevents(std::span<const os::Uevent> uevents);
   void Rescan();
+  void RunAside(std::function<void()> work, std::function<void()> done);
   void Drain();
   void PartStopped();
 
@@ -141,8 +157,10 @@ class Daemon final : public App {
   sysfs::SysfsRoot sysfs_;
   sysfs::GroupScanner scanner_;
   sysfs::MsiWindowFile knob_;
+  sysfs::PciDriverFiles drivers_;
   settings::SettingsDirectory settings_;
   ledger::LedgerFile ledger_;
+  ledger::DriverFile driver_store_;
   kubelet::PodResources pods_;
   std::unique_ptr<core::DeviceBroker> broker_;
   std::unique_ptr<os::SignalFd> signals_;
@@ -157,6 +175,7 @@ class Daemon final : public App {
   absl::Status uevents_status_;
   std::unique_ptr<os::UeventSocket> uevents_;  // null: none are received, for the reason above
 
+  std::size_t aside_ = 0;  // works on threads of their own
   bool draining_ = false;
   std::size_t running_parts_ = 0;  // that must stop before the loop may
 };
@@ -177,6 +196,10 @@ absl::Status Daemon::CreateBroker(core::Config config) {
        .ledger = ledger_,
        .pods = pods_,
        .timers = timers_,
+       .drivers = drivers_,
+       .driver_store = driver_store_,
+       .aside = [this](std::function<void()> work,
+                       std::function<void()> done) { RunAside(std::move(work), std::move(done)); },
        .has_node =
            [this](const std::string& path) {
              std::error_code error;
@@ -411,13 +434,35 @@ void Daemon::Rescan() {
   ::malloc_trim(0);
 }
 
+// Its thread uses this object, so the loop runs until it is done.
+void Daemon::RunAside(std::function<void()> work, std::function<void()> done) {
+  ++aside_;
+  os::RunDetached([this, work = std::move(work), done = std::move(done)] {
+    work();
+    loop_->Post([this, done] {
+      --aside_;
+      if (draining_) {
+        PartStopped();
+      } else {
+        done();
+      }
+    });
+  });
+}
+
 void Daemon::Drain() {
   if (std::exchange(draining_, true)) return;
+  // What blocks in the kernel cannot be ended, and waits for no deadline.
+  loop_->CallAfter(kDriverDeadline, [this] {
+    if (aside_ == 0) return;
+    log::Warning("driver not waited for", {{"reason", "driver_blocks"}, {"changes", aside_}});
+    ::_exit(0);
+  });
   pacer_.Stop();
   uevents_.reset();
   config_watch_.reset();
   for (std::size_t resource = 0; resource < plugins_.size(); ++resource) Retire(resource);
-  running_parts_ = 1 + retired_.size();  // the list of pods and the plugins
+  running_parts_ = 1 + retired_.size() + aside_;  // the list of pods and the plugins
   broker_->Drain();
   pods_.Stop([this] { PartStopped(); });
 }

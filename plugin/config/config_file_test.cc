@@ -13,7 +13,7 @@ namespace {
 TEST(LoadConfigFileTest, ReadsAFile) {
   const auto config = LoadConfigFile(DP_API_CONFIG "/example.yaml");
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->resources.size(), 2U);
+  EXPECT_EQ(config->resources.size(), 3U);
 }
 
 TEST(LoadConfigFileTest, MistakesNameFileLineAndKey) {

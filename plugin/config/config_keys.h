@@ -13,8 +13,8 @@ inline constexpr std::array<std::string_view, 4> kConfigKeys{"version", "mode", 
 inline constexpr std::array<std::string_view, 3> kWindowKeys{"pool", "size", "allowUnproven"};
 inline constexpr std::array<std::string_view, 2> kPoolKeys{"start", "end"};
 inline constexpr std::array<std::string_view, 2> kResourceKeys{"name", "selectors"};
-inline constexpr std::array<std::string_view, 8> kSelectorKeys{
-    "vendor",          "device", "class",     "subsystemVendor",
-    "subsystemDevice", "driver", "addresses", "numaNode"};
+inline constexpr std::array<std::string_view, 9> kSelectorKeys{
+    "vendor",    "device",   "class", "subsystemVendor", "subsystemDevice", "driver",
+    "addresses", "numaNode", "bind"};
 
 }  // namespace dp::config

@@ -106,6 +106,10 @@ class Reader {
     if (const auto window = Optional(document, "window")) ReadWindow(*window, config.pool);
     if (const auto resources = Required(document, "resources"))
       ReadResources(*resources, config.resources);
+    if (config.mode == core::Mode::kObserve) {
+      for (const Value& bind : binds_)
+        Fail(bind, "cannot be true in mode observe, which changes nothing on the host");
+    }
     return config;
   }
 
@@ -393,7 +397,11 @@ class Reader {
     core::Selector selector;
     selector.line = element.node.line;
     if (!IsMapping(element, kSelectorKeys)) return selector;
-    if (element.node.entries.empty()) Fail(element, "is empty and would match every device");
+    const YamlNode* const bind = element.node.Find("bind");
+    if (element.node.entries.size() == (bind == nullptr ? 0 : 1)) {
+      Fail(element, bind == nullptr ? "is empty and would match every device"
+                                    : "has no field but bind and would match every device");
+    }
     if (const auto value = Optional(element, "vendor")) selector.vendor = ReadPciId(*value);
     if (const auto value = Optional(element, "device")) selector.device = ReadPciId(*value);
     if (const auto value = Optional(element, "subsystemVendor"))
@@ -406,7 +414,18 @@ class Reader {
     if (const auto value = Optional(element, "addresses")) {
       for (const Value& glob : Elements(*value)) ReadAddressGlob(glob, selector);
     }
+    if (const auto value = Optional(element, "bind")) ReadBind(*value, selector);
     return selector;
+  }
+
+  void ReadBind(const Value& value, core::Selector& selector) {
+    selector.bind = ReadBool(value);
+    if (!selector.bind) return;
+    binds_.push_back(value);
+    if (selector.driver) {
+      Fail(value,
+           "cannot be true beside driver, which would not match any more once vfio-pci is bound");
+    }
   }
 
   void ReadClass(const Value& value, core::Selector& selector) {
@@ -460,6 +479,7 @@ class Reader {
   }
 
   Report& report_;
+  std::vector<Value> binds_;  // that are true
 };
 
 }  // namespace

@@ -111,7 +111,10 @@ void Catalogue::LogSkipped(const Inventory& inventory) {
 absl::StatusOr<std::vector<ResourceOffers>> Catalogue::OffersAfter(
     const Config& config, const Inventory& inventory) const {
   ASSIGN_OR_RETURN(auto all, OfferAll(inventory, config.resources));
-  for (ResourceOffers& resource : all) CheckGroupNodes(resource.offers, sources_.has_node);
+  for (ResourceOffers& resource : all) {
+    CheckGroupNodes(resource.offers, sources_.has_node);
+    sources_.explain(resource.offers);
+  }
   return all;
 }
 
@@ -129,6 +132,7 @@ void Catalogue::Rescan() {
     return;
   }
   ReplaceAll(*std::move(offers));
+  if (scanned_) scanned_(*inventory);
 }
 
 void Catalogue::Reconfigured(std::vector<ResourceOffers> offers) {
@@ -187,6 +191,7 @@ std::optional<Target> Catalogue::LookAtGroup(std::size_t resource, const Offer& 
   std::optional<Offer> fresh = OfferGroup(*group, sources_.config.resources[resource]);
   if (!fresh || fresh->id != offer.id) return std::nullopt;
   CheckGroupNodes(std::span(&*fresh, 1), sources_.has_node);
+  sources_.explain(std::span(&*fresh, 1));
   return Target{.offer = *std::move(fresh), .group = *std::move(group)};
 }
 

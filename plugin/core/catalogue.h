@@ -34,6 +34,9 @@ absl::Status ForCaller(const absl::Status& status, std::string_view action);
 class Catalogue {
  public:
   using OffersChanged = std::function<void(std::size_t resource)>;
+  using Scanned = std::function<void(const Inventory& inventory)>;
+  // Makes offers unhealthy for reasons that are not to be seen on the host.
+  using Explain = std::function<void(std::span<Offer> offers)>;
 
   // What it is made of; outlives it.
   struct Sources {
@@ -41,6 +44,7 @@ class Catalogue {
     HostScanner& scanner;
     const HasNode& has_node;
     Timers& timers;
+    Explain explain;
   };
 
   explicit Catalogue(Sources sources);
@@ -56,6 +60,8 @@ class Catalogue {
   [[nodiscard]] std::optional<std::size_t> IndexOf(std::string_view resource) const;
   // Called after a change of what a resource offers.
   void NotifyChanges(OffersChanged observer) { observer_ = std::move(observer); }
+  // Called with what Rescan() has seen, after it.
+  void NotifyScans(Scanned observer) { scanned_ = std::move(observer); }
 
   // Looks at the whole host again. Devices that are healthy again are told of when they have
   // settled (RecoveryDelay); it calls itself then. A host that cannot be read is logged and leaves
@@ -101,6 +107,7 @@ class Catalogue {
   RecoveryDelay recovery_delay_;
   std::vector<ResourceOffers> offers_;
   OffersChanged observer_;
+  Scanned scanned_;
   std::set<std::string> skipped_;  // what was logged as skipped by the last scan
   bool stopped_ = false;
 };

@@ -30,6 +30,9 @@ struct Selector {
   std::optional<std::string> driver;   // exact name
   std::vector<std::string> addresses;  // fnmatch(3) globs over the full address; empty: any
   std::optional<int> numa_node;
+  // Whether the groups of what it matches are bound to vfio-pci (core/binder). Then `driver` is
+  // empty, because binding changes it.
+  bool bind = false;
   int line = 0;  // where it stands in the file, for messages
 };
 

@@ -39,7 +39,8 @@ DeviceBroker::DeviceBroker(Config config, Host host)
       catalogue_({.config = config_,
                   .scanner = host_.scanner,
                   .has_node = host_.has_node,
-                  .timers = host_.timers}),
+                  .timers = host_.timers,
+                  .explain = [this](std::span<Offer> offers) { binder_.Explain(offers); }}),
       reservations_(config_.pool, host_.knob, host_.settings),
       books_({.catalogue = catalogue_,
               .settings = host_.settings,
@@ -57,16 +58,25 @@ DeviceBroker::DeviceBroker(Config config, Host host)
                    .timers = host_.timers,
                    .reservations = reservations_,
                    .books = books_,
-                   .in_turn =
-                       [this](const std::function<void()>& look) {
-                         Enqueue({.serve =
-                                      [this, look] {
-                                        look();
-                                        EndTurn();
-                                      },
-                                  .refuse = [](const absl::Status& /*draining*/) {}});
-                       }},
-                  host_.leave) {}
+                   .in_turn = [this](std::function<void()> look) { InTurn(std::move(look)); }},
+                  host_.leave),
+      binder_({.config = config_,
+               .scanner = host_.scanner,
+               .drivers = host_.drivers,
+               .store = host_.driver_store,
+               .timers = host_.timers,
+               .aside = host_.aside,
+               .boot_id = host_.boot_id,
+               .is_reserved =
+                   [this](const std::string& device) {
+                     return reservations_.Find(device).lease != nullptr;
+                   },
+               .in_turn = [this](std::function<void()> task) { InTurn(std::move(task)); },
+               .scan = [this] { catalogue_.Rescan(); }}) {
+  catalogue_.NotifyScans([this](const Inventory& inventory) {
+    if (binder_.is_needed()) InTurn([this, inventory] { binder_.Look(inventory); });
+  });
+}
 
 absl::StatusOr<std::unique_ptr<DeviceBroker>> DeviceBroker::Create(Config config, Host host) {
   auto broker = std::unique_ptr<DeviceBroker>(new DeviceBroker(std::move(config), std::move(host)));
@@ -78,8 +88,19 @@ absl::Status DeviceBroker::Open() {
   const Inventory inventory = std::exchange(inventory_, {});
   catalogue_.LogStart(inventory);
   RETURN_IF_ERROR(books_.Open(inventory, config_.mode, host_.timers.Now()));
+  RETURN_IF_ERROR(binder_.Open());
   reconciler_.Start();
+  InTurn([this, &inventory] { binder_.Look(inventory); });
   return absl::OkStatus();
+}
+
+void DeviceBroker::InTurn(std::function<void()> task) {
+  Enqueue({.serve =
+               [this, task = std::move(task)] {
+                 task();
+                 EndTurn();
+               },
+           .refuse = [](const absl::Status& /*draining*/) {}});
 }
 
 void DeviceBroker::Enqueue(Call call) {
@@ -145,6 +166,8 @@ void DeviceBroker::ServeReconfigure(Config next, const Reconfigured& done) {
   }
   catalogue_.Reconfigured(*std::move(offers));
   done(std::move(change));
+  binder_.Forget();
+  binder_.Look(*inventory);
 }
 
 void DeviceBroker::Allocate(std::size_t resource, std::vector<std::string> devices,
@@ -232,6 +255,7 @@ void DeviceBroker::Drain() {
   draining_ = true;
   reconciler_.Stop();
   catalogue_.Stop();
+  binder_.Stop();
   const std::deque<Call> waiting = std::exchange(queue_, {});
   writer_.Abandon(kShuttingDown);
   for (const Call& call : waiting) call.refuse(absl::UnavailableError(kShuttingDown));

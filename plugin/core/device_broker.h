@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "plugin/core/binder.h"
 #include "plugin/core/books.h"
 #include "plugin/core/catalogue.h"
 #include "plugin/core/config.h"
@@ -41,6 +42,9 @@ class DeviceBroker {
     LedgerStore& ledger;
     PodLister& pods;
     Timers& timers;
+    PciDrivers& drivers;
+    DriverStore& driver_store;
+    Aside aside;
     HasNode has_node;
     std::uint64_t page_size = 0;  // of the host, in bytes
     std::string boot_id;          // of this boot
@@ -59,7 +63,8 @@ class DeviceBroker {
   DeviceBroker& operator=(const DeviceBroker&) = delete;
 
   // Reads the ledger, adopts the windows of the pool that are in force, and begins to watch over
-  // both. Before the first call. Not Ok: see Books::Open().
+  // both, and to bind what is to be bound. Before the first call. Not Ok: see Books::Open() and
+  // Binder::Open().
   absl::Status Open();
 
   [[nodiscard]] std::span<const ResourceOffers> offers() const { return catalogue_.offers(); }
@@ -114,6 +119,7 @@ class DeviceBroker {
 
   DeviceBroker(Config config, Host host);
   void Enqueue(Call call);
+  void InTurn(std::function<void()> task);
   void ServeQueue();
   void EndTurn();
   void ServeAllocate(Request request);
@@ -132,6 +138,7 @@ class DeviceBroker {
   WindowWriter writer_;
   const Tools tools_;
   Reconciler reconciler_;
+  Binder binder_;
   std::deque<Call> queue_;
   bool busy_ = false;  // a call is being served
   bool taken_over_ = false;  // said that another daemon has taken over

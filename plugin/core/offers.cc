@@ -73,21 +73,41 @@ std::string UnhealthyReason(const Group& group, const Function& attached) {
   return {};
 }
 
+absl::Status CheckSelectedOnce(const Group& group, std::span<const Resource> resources) {
+  const Resource* owner = nullptr;
+  for (const Resource& resource : resources) {
+    const Function* match = LowestMatch(group, resource);
+    if (match == nullptr) continue;
+    if (owner != nullptr) {
+      return absl::InvalidArgumentError(
+          fmt::format("resources {} (line {}) and {} (line {}) both select IOMMU group {}, which "
+                      "holds {} and {}",
+                      owner->name, owner->line, resource.name, resource.line, group.number,
+                      LowestMatch(group, *owner)->name, match->name));
+    }
+    owner = &resource;
+  }
+  return absl::OkStatus();
+}
+
+// A selector for vfio-pci may match only then.
+Group AfterBinding(Group group) {
+  for (Function& function : group.functions) {
+    if (function.pci && !function.is_bridge() && !IsOnVfioDriver(function))
+      function.driver = "vfio-pci";
+  }
+  return group;
+}
+
 absl::Status CheckSelectedOnce(const Inventory& inventory, std::span<const Resource> resources) {
   for (const Group& group : inventory.groups) {
-    const Resource* owner = nullptr;
-    for (const Resource& resource : resources) {
-      const Function* match = LowestMatch(group, resource);
-      if (match == nullptr) continue;
-      if (owner != nullptr) {
-        return absl::InvalidArgumentError(
-            fmt::format("resources {} (line {}) and {} (line {}) both select IOMMU group {}, which "
-                        "holds {} and {}",
-                        owner->name, owner->line, resource.name, resource.line, group.number,
-                        LowestMatch(group, *owner)->name, match->name));
-      }
-      owner = &resource;
-    }
+    if (absl::Status status = CheckSelectedOnce(group, resources); !status.ok()) return status;
+    const bool is_bound =
+        std::any_of(group.functions.begin(), group.functions.end(),
+                    [&](const Function& function) { return AsksToBind(resources, function); });
+    if (!is_bound) continue;
+    absl::Status status = CheckSelectedOnce(AfterBinding(group), resources);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -111,6 +131,14 @@ bool Matches(const Selector& selector, const Function& function) {
 
 bool IsOnVfioDriver(const Function& function) {
   return !function.cdev.empty() || function.driver.find("vfio") != std::string::npos;
+}
+
+bool AsksToBind(std::span<const Resource> resources, const Function& function) {
+  return std::any_of(resources.begin(), resources.end(), [&](const Resource& resource) {
+    return std::any_of(
+        resource.selectors.begin(), resource.selectors.end(),
+        [&](const Selector& selector) { return selector.bind && Matches(selector, function); });
+  });
 }
 
 std::string DeviceIdOf(const Group& group) {

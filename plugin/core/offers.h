@@ -54,6 +54,9 @@ bool Matches(const Selector& selector, const Function& function);
 // are.
 bool IsOnVfioDriver(const Function& function);
 
+// Whether a selector that asks for binding (Selector::bind) matches the function.
+bool AsksToBind(std::span<const Resource> resources, const Function& function);
+
 // PCI address of the group's lowest function that is not a bridge; empty: there is none.
 std::string DeviceIdOf(const Group& group);
 
@@ -64,7 +67,8 @@ std::string DeviceIdOf(const Group& group);
 std::optional<Offer> OfferGroup(const Group& group, const Resource& resource);
 
 // One entry per resource, in the order of `resources`.
-// InvalidArgument: two resources select one group; names both, and the group.
+// InvalidArgument: two resources select one group, or will once it is bound to vfio-pci; names
+// both, and the group.
 absl::StatusOr<std::vector<ResourceOffers>> OfferAll(const Inventory& inventory,
                                                      std::span<const Resource> resources);
 

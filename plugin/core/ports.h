@@ -4,11 +4,13 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "plugin/core/driver_record.h"
 #include "plugin/core/inventory.h"
 #include "plugin/core/ledger.h"
 #include "plugin/core/settings.h"
@@ -47,7 +49,53 @@ class HostScanner {
   // NotFound: no such group (any more). FailedPrecondition: it cannot be read as a whole; the
   // message is what Scan() would put into Inventory::skipped, with the path.
   virtual absl::StatusOr<Group> ScanGroup(std::uint32_t number) = 0;
+  // PCI functions that have no group. Where the kernel makes groups only when a driver is bound
+  // (device tree and ACPI before Linux 6.15), these are functions that never had one. What cannot
+  // be read is left out.
+  virtual std::vector<Function> ScanUngrouped() = 0;
 };
+
+// Something that the kernel gives to one at a time; given back with the object.
+class Claim {
+ public:
+  virtual ~Claim() = default;
+};
+
+// The drivers of PCI functions (Documentation/ABI/testing/sysfs-bus-pci). No member needs the loop:
+// they are called beside it (Aside), since a driver may take as long as it likes to let go. The
+// message of an error is one sentence with the path or the function.
+class PciDrivers {
+ public:
+  virtual ~PciDrivers() = default;
+  // FailedPrecondition: the kernel has no such driver (module) now.
+  virtual absl::Status FindDriver(const std::string& driver) = 0;
+  // NotFound: no such function.
+  virtual absl::StatusOr<DriverState> Read(const std::string& address) = 0;
+  // Sees that the host does not use the function, and keeps it from beginning to use its disks.
+  // FailedPrecondition: the host uses it, or nobody can tell; how, and what to do.
+  virtual absl::StatusOr<std::unique_ptr<Claim>> ClaimFromHost(const std::string& address) = 0;
+  // Sees that no VMM has the IOMMU group open, and keeps it so. Unavailable: one has.
+  // NotFound: the group has no device node. Else by errno.
+  virtual absl::StatusOr<std::unique_ptr<Claim>> ClaimFromVmm(std::uint32_t group) = 0;
+  // Which driver alone may bind to it; empty: any. PermissionDenied: sysfs may not be written.
+  virtual absl::Status SetOverride(const std::string& address, const std::string& driver) = 0;
+  // NotFound: the driver is not bound to it (any more).
+  virtual absl::Status Unbind(const std::string& address, const std::string& driver) = 0;
+  // Lets the kernel look for a driver. Ok says nothing about whether there is one.
+  virtual absl::Status Probe(const std::string& address) = 0;
+};
+
+// Where the record of former drivers is kept. Load() and Save() as in LedgerStore.
+class DriverStore {
+ public:
+  virtual ~DriverStore() = default;
+  virtual absl::StatusOr<DriverRecord> Load() = 0;
+  virtual absl::Status Save(const DriverRecord& record) = 0;
+};
+
+// Runs `work` on another thread, and `done` in a later turn of the loop. When the daemon ends,
+// `done` may not be called any more.
+using Aside = std::function<void(std::function<void()> work, std::function<void()> done)>;
 
 // Where the settings of an allocation are left for its container.
 class SettingsStore {

@@ -12,6 +12,7 @@
 #include "plugin/base/status_macros.h"
 #include "plugin/base/unique_fd.h"
 #include "plugin/ledger/ledger_json.h"
+#include "plugin/ledger/set_aside.h"
 #include "plugin/os/file.h"
 #include "plugin/os/syscall.h"
 
@@ -70,7 +71,7 @@ bool LedgerFile::IsTakenOver() {
 absl::StatusOr<core::Ledger> LedgerFile::Load() {
   ASSIGN_OR_RETURN(const base::UniqueFd lock, Lock(folder_));
   const auto text = os::ReadFile(path_, kMaxBytes);
-  if (absl::IsOutOfRange(text.status())) return SetAside(text.status());
+  if (absl::IsOutOfRange(text.status())) return SetAside(path_, text.status());
   // Not read is not unreadable: it may be all right the next time.
   if (!text.ok()) return text.status();
   auto ledger = Decode(*text);
@@ -81,8 +82,9 @@ absl::StatusOr<core::Ledger> LedgerFile::Load() {
     known_ = os::FindFile(path_);
     return ledger;
   }
-  return SetAside(absl::InvalidArgumentError(
-      fmt::format("{} is not readable: {}", path_, std::string(ledger.status().message()))));
+  return SetAside(path_,
+                  absl::InvalidArgumentError(fmt::format("{} is not readable: {}", path_,
+                                                         std::string(ledger.status().message()))));
 }
 
 absl::Status LedgerFile::Save(const core::Ledger& ledger) {
@@ -97,20 +99,6 @@ absl::Status LedgerFile::Save(const core::Ledger& ledger) {
   absl::Status status = os::WriteFileAtomically(path_, text, kFileMode);
   known_ = os::FindFile(path_);
   return status;
-}
-
-absl::Status LedgerFile::SetAside(const absl::Status& reason) {
-  for (int number = 1;; ++number) {
-    const std::string aside = fmt::format("{}.unreadable-{}", path_, number);
-    // Not rename(2), which would remove what has this name already.
-    if (::link(path_.c_str(), aside.c_str()) == 0 && ::unlink(path_.c_str()) == 0) {
-      return absl::DataLossError(
-          fmt::format("{}; it is set aside as {}", std::string(reason.message()), aside));
-    }
-    if (errno == EEXIST) continue;
-    return absl::ErrnoToStatus(errno, fmt::format("{}; it cannot be set aside as {}",
-                                                  std::string(reason.message()), aside));
-  }
 }
 
 }  // namespace dp::ledger

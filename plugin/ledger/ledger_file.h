@@ -29,8 +29,6 @@ class LedgerFile final : public core::LedgerStore {
   bool IsTakenOver() override;
 
  private:
-  absl::Status SetAside(const absl::Status& reason);
-
   const std::string folder_;
   const std::string path_;
   std::optional<os::FileId> known_;  // the file as it was read or written last

@@ -5,6 +5,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace dp::os {
@@ -33,6 +35,23 @@ void RunOnThreads(std::size_t threads, const std::function<void()>& work) {
   }
   work();
   for (const pthread_t thread : started) ::pthread_join(thread, nullptr);
+}
+
+void RunDetached(std::function<void()> work) {
+  const auto run = [](void* argument) -> void* {
+    const std::unique_ptr<std::function<void()>> owned(
+        static_cast<std::function<void()>*>(argument));
+    (*owned)();
+    return nullptr;
+  };
+  auto argument = std::make_unique<std::function<void()>>(std::move(work));
+  pthread_t thread{};
+  if (::pthread_create(&thread, nullptr, run, argument.get()) != 0) {
+    (*argument)();
+    return;
+  }
+  argument.release();
+  ::pthread_detach(thread);
 }
 
 }  // namespace dp::os

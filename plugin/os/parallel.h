@@ -15,4 +15,8 @@ std::size_t AvailableProcessors();
 // is called at least once, on the calling thread.
 void RunOnThreads(std::size_t threads, const std::function<void()>& work);
 
+// Runs `work` on a thread of its own, which nobody waits for; on the calling one where the host
+// refuses a thread.
+void RunDetached(std::function<void()> work);
+
 }  // namespace dp::os

@@ -29,6 +29,18 @@ TEST(ParallelTest, ThreadsRunAtOnce) {
   EXPECT_EQ(calls, 3);
 }
 
+TEST(ParallelTest, DetachedWorkRunsOnAThreadOfItsOwn) {
+  const pthread_t caller = ::pthread_self();
+  std::latch done(1);
+  bool is_caller = true;
+  RunDetached([&] {
+    is_caller = ::pthread_equal(::pthread_self(), caller) != 0;
+    done.count_down();
+  });
+  done.wait();
+  EXPECT_FALSE(is_caller);
+}
+
 TEST(ParallelTest, OneThreadIsTheCallingOne) {
   const pthread_t caller = ::pthread_self();
   for (const std::size_t threads : {0, 1}) {

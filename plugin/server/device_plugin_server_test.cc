@@ -12,8 +12,10 @@
 #include "api/kubelet/v1beta1/api.grpc.pb.h"
 #include "plugin/os/unix_connect.h"
 #include "plugin/os/unix_listener.h"
+#include "tests/fakes/fake_driver_store.h"
 #include "tests/fakes/fake_ledger_store.h"
 #include "tests/fakes/fake_msi_window_knob.h"
+#include "tests/fakes/fake_pci_drivers.h"
 #include "tests/fakes/fake_pod_lister.h"
 #include "tests/fakes/fake_settings_store.h"
 #include "tests/fakes/fake_timers.h"
@@ -58,6 +60,9 @@ class DevicePluginServerTest : public ::testing::Test {
                                                        .ledger = ledger_,
                                                        .pods = pods_,
                                                        .timers = timers_,
+                                                       .drivers = drivers_,
+                                                       .driver_store = driver_store_,
+                                                       .aside = {},
                                                        .has_node = [](const auto&) { return true; },
                                                        .page_size = 4096,
                                                        .boot_id = "this-boot",
@@ -127,6 +132,8 @@ class DevicePluginServerTest : public ::testing::Test {
   fakes::FakeLedgerStore ledger_;
   fakes::FakePodLister pods_;
   fakes::FakeTimers timers_;
+  fakes::FakePciDrivers drivers_{host_};
+  fakes::FakeDriverStore driver_store_;
   std::vector<bool> watched_;
   std::promise<absl::Status> announced_;
   fakes::LoopThread thread_;

@@ -30,6 +30,7 @@ namespace dp::sysfs {
 namespace {
 
 constexpr const char* kGroups = "kernel/iommu_groups";
+constexpr const char* kPciDevices = "bus/pci/devices";
 
 // What was wrong, and where; empty: nothing.
 using Problem = std::optional<core::Skipped>;
@@ -45,6 +46,20 @@ class GroupReader {
 
   absl::Status ListGroups(std::vector<std::string>& names) {
     return root_.List(kGroups, buffer_, names);
+  }
+
+  std::vector<core::Function> ReadUngrouped() {
+    std::vector<core::Function> functions;
+    if (!root_.List(kPciDevices, buffer_, members_).ok()) return functions;
+    for (std::string& name : members_) {
+      const std::string path = fmt::format("{}/{}", kPciDevices, name);
+      const absl::StatusOr<SysfsDirectory> device = root_.Follow(path.c_str());
+      if (!device.ok() || !absl::IsNotFound(device->ReadLink("iommu_group").status())) continue;
+      core::Function function;
+      function.name = std::move(name);
+      if (!ReadFunction(path, function)) functions.push_back(std::move(function));
+    }
+    return functions;
   }
 
   Problem ReadGroup(std::uint32_t number, core::Group& group) {
@@ -234,6 +249,10 @@ absl::StatusOr<core::Group> GroupScanner::ScanGroup(std::uint32_t number) {
         fmt::format("{} {}", root_.PathOf(problem->path), problem->reason));
   }
   return group;
+}
+
+std::vector<core::Function> GroupScanner::ScanUngrouped() {
+  return GroupReader(root_.directory()).ReadUngrouped();
 }
 
 }  // namespace dp::sysfs

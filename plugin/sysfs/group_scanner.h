@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "plugin/core/inventory.h"
@@ -22,6 +23,7 @@ class GroupScanner final : public core::HostScanner {
 
   absl::StatusOr<core::Inventory> Scan() override;
   absl::StatusOr<core::Group> ScanGroup(std::uint32_t number) override;
+  std::vector<core::Function> ScanUngrouped() override;
 
  private:
   const SysfsRoot& root_;

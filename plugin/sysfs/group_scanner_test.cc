@@ -222,6 +222,20 @@ TEST_F(GroupScannerTest, LargeHostIsReadWholeAndInOrder) {
   }
 }
 
+// Where the kernel makes groups late, a function has none before its first driver.
+TEST_F(GroupScannerTest, ReadsFunctionsWithoutAGroup) {
+  tree_.AddPciFunction({.address = "0000:01:00.0", .group = 1});
+  tree_.AddPciFunction({.address = "0000:02:00.0", .group = 2, .driver = "", .vendor = 0x1234});
+  tree_.Remove(fakes::SysfsTree::GroupDirectory(2));
+  tree_.Remove(fakes::SysfsTree::PciDirectory("0000:02:00.0") + "/iommu_group");
+  tree_.AddFile("bus/pci/devices/0000:03:00.0/uevent", "nonsense");
+  const std::vector<core::Function> functions = scanner_.ScanUngrouped();
+  ASSERT_THAT(functions, SizeIs(1));
+  EXPECT_EQ(functions[0].name, "0000:02:00.0");
+  EXPECT_EQ(functions[0].driver, "");
+  EXPECT_EQ(functions[0].pci->vendor, 0x1234);
+}
+
 // A hostile tree: group 1 has two functions, of which one is spoilt; group 2 is sound and must be
 // read all the same. The sound function of group 1 must not be offered on its own.
 class HostileSysfsTest : public GroupScannerTest {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstddef>
 #include <cstring>
 
@@ -86,6 +87,17 @@ absl::Status SysfsDirectory::List(const char* path, Buffer& buffer,
       offset += length;
     }
   }
+}
+
+absl::StatusOr<std::string> SysfsDirectory::ReadLink(const char* path) const {
+  const base::UniqueFd fd =
+      os::OpenBeneath(fd_.get(), path, O_PATH | O_NOFOLLOW, os::Links::kRefuse);
+  if (!fd.valid()) return Reason(errno, "be opened");
+  std::string target(PATH_MAX, '\0');
+  const ssize_t size = ::readlinkat(fd.get(), "", target.data(), target.size());
+  if (size < 0) return Reason(errno, "be read");
+  target.resize(static_cast<std::size_t>(size));
+  return target;
 }
 
 absl::StatusOr<SysfsDirectory> SysfsDirectory::Follow(const char* path) const {

@@ -45,6 +45,8 @@ class SysfsDirectory {
   [[nodiscard]] int Write(const char* path, std::string_view value) const;
   // The names in the directory at `path`, in any order, into `names`, which is cleared first.
   absl::Status List(const char* path, Buffer& buffer, std::vector<std::string>& names) const;
+  // Where the link at `path` leads, as it is written in it.
+  absl::StatusOr<std::string> ReadLink(const char* path) const;
   // A directory at `path`, to which links may lead as long as they stay inside this one.
   absl::StatusOr<SysfsDirectory> Follow(const char* path) const;
 

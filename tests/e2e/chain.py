@@ -5,6 +5,7 @@ Kernel, kubelet, containerd, plugin, pod, QEMU, guest: `make demo` prints these 
 assert them. Nothing here judges.
 """
 
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -14,6 +15,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 
@@ -22,7 +24,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-from vlab import golang, images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
+from vlab import disks, golang, images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
 from vlab.processes import clean_up_on_sigterm  # noqa: E402
@@ -30,6 +32,7 @@ from vlab.progress import step  # noqa: E402
 
 KUBELET = os.environ.get("VFIO_DOORBELL_KUBELET", golang.DEFAULT_KUBELET)
 PLUGIN_MANIFEST = ROOT / "manifests" / "static-pod.yaml"
+BINDING_MANIFEST = ROOT / "manifests" / "binding.yaml"
 CONFIG = pathlib.Path(__file__).parent / "config.yaml"
 VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
 PLUGIN_POD = "vfio-doorbell-plugin"
@@ -37,7 +40,9 @@ CONFIG_PATH = "/etc/vfio-doorbell/config.yaml"
 KUBELET_CONFIG = "/etc/kubernetes/kubelet.yaml"
 LEDGER = "/var/lib/vfio-doorbell/ledger.json"
 CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
+DRIVERS = "/var/lib/vfio-doorbell/drivers.json"
 DEVICES = ["nvme", "edu", "pair"]
+BOUND_DEVICES = ["nvme", "nvme", "edu"]  # of a node whose devices are left to the kernel
 READ_BYTES = 4 << 20  # what the guest reads: tests/lab/images/vm/guest-init
 NVME = "lab.example/nvme"
 EDU = "lab.example/edu"
@@ -162,6 +167,25 @@ class Reboot:
     pod: dict              # status of the VM's pod
     left: list[dict]       # reservations when the grace time is over
     again: VmRun           # the next VM
+
+
+@dataclasses.dataclass(frozen=True)
+class Binding:
+    """A plugin that binds: two NVMe disks, one of them mounted at first, and a device without driver.
+
+    The drivers of the devices are in the order of BOUND_DEVICES, as "DRIVER OVERRIDE".
+    """
+    bdfs: list[str]
+    at_first: list[str]
+    mounted: list[str]             # while the second disk is mounted
+    offered: dict[str, list[str]]  # meanwhile: resources of the node and their device IDs
+    freed: list[str]               # when it is not mounted any more
+    recorded: list[dict]           # what the plugin knows of the former drivers then
+    held: list[str]                # bind is gone from the configuration, and a VM has the first disk
+    reads: list[int]               # how often that VM had read by then, and some time later
+    given_back: list[str]          # after its end
+    sha256: str                    # of what the first disk holds, read by the node
+    plugin_log: str
 
 
 # Scenarios
@@ -311,6 +335,53 @@ def reboot(node):
     return Reboot(held, woken, pod["status"], left, again)
 
 
+def binding(node):
+    """Devices bound by the plugin, and given back when the configuration does not want them."""
+    wanted = binding_config(bind=True)
+    at_first = drivers(node)
+    second = node.bdfs[1]
+    _mount_in_a_namespace(node, second)
+    offer = start_plugin(node, "enforce", plugin_manifest(BINDING_MANIFEST), config=wanted)
+    log = lambda: _pod_output(node, PLUGIN_POD)  # noqa: E731
+    evidence = lambda: _pod_evidence(node, PLUGIN_POD)  # noqa: E731
+    with step("all but the mounted disk are bound"):
+        _wait_for(node, "the plugin has refused the mounted disk",
+                  lambda: "driver not bound" in log(), idle_s=15, evidence=evidence)
+        _wait_for(node, "the kubelet knows the devices that are bound",
+                  lambda: (known := offered(node)) == {NVME: [nvme(node)], EDU: [node.bdfs[2]]} and known,
+                  idle_s=15, evidence=evidence)
+    mounted, offer = drivers(node), offered(node)
+    with step("it is bound when it is not mounted any more"):
+        node.run("kill $(cat /run/mounter)")
+        _wait_for(node, "the disk is bound", lambda: drivers(node)[1].startswith("vfio-pci"), idle_s=45,
+                  evidence=evidence)
+    freed, recorded = drivers(node), json.loads(node.run(f"cat {DRIVERS}"))["functions"]
+    with step("VM vm-bound: manifest to checksum"):
+        _start_vm(node, "vm-bound")
+    reads = [_reads(node, "vm-bound")[-1][0]]
+    with step("drivers are given back, but not under the VM"):
+        node.put(CONFIG_PATH, yaml.safe_dump(binding_config(bind=False)))
+        _wait_for(node, "the second disk and the device without driver are given back",
+                  lambda: log().count("driver given back") == 2, idle_s=30, evidence=evidence)
+        _wait_for(node, "the plugin says that the first disk is held",
+                  lambda: "driver not given back" in log(), idle_s=15, evidence=evidence)
+        held = drivers(node)
+        _wait_for(node, "the VM goes on reading",
+                  lambda: _reads(node, "vm-bound")[-1][0] > reads[0] + 1, idle_s=30,
+                  evidence=lambda: _pod_evidence(node, "vm-bound"))
+    reads.append(_reads(node, "vm-bound")[-1][0])
+    with step("the first disk is given back after its end"):
+        _end_pod(node, "vm-bound", "vm-bound")
+        _wait_for(node, "the first disk is given back", lambda: drivers(node)[0].startswith("nvme"),
+                  idle_s=75, evidence=evidence)
+    given_back, said = drivers(node), log()
+    disk = _wait_for(node, "the first disk is there", lambda: disk_of(node, nvme(node)), idle_s=15,
+                     evidence=lambda: node.log("serial"))
+    checksum = node.run(f"head -c {READ_BYTES} {disk} | sha256sum").split()[0]
+    stop_plugin(node)
+    return Binding(node.bdfs, at_first, mounted, offer, freed, recorded, held, reads, given_back, checksum, said)
+
+
 def without_knob(node):
     """A plugin that is told to enforce where it cannot."""
     offer = start_plugin(node, "enforce")
@@ -324,10 +395,10 @@ def without_knob(node):
 
 
 @contextlib.contextmanager
-def running_node(name, kernel):
+def running_node(name, kernel, **devices):
     """start_node() for the length of a with block, which ends on SIGTERM too."""
     clean_up_on_sigterm()
-    node = start_node(name, kernel)
+    node = start_node(name, kernel, **devices)
     try:
         yield node
     finally:
@@ -344,12 +415,12 @@ def build_plugin():
     return ROOT / "build" / "arm64" / "plugin" / "vfio-doorbell-plugin"
 
 
-def start_node(name, kernel):
-    """A node called `name` with DEVICES and the images of this scenario, its kubelet healthy."""
+def start_node(name, kernel, kinds=tuple(DEVICES), vfio=True):
+    """A node called `name` with these devices and the images of this scenario, its kubelet healthy."""
     archives = [podimages.pause(), podimages.vm(kernels.find("patched").image),
                 podimages.plugin(build_plugin())]
-    return Node(name).up(kernels.find(kernel), rootfs.build(KUBELET), images.disk(archives), DEVICES,
-                         bound=True)
+    return Node(name).up(kernels.find(kernel), rootfs.build(KUBELET), images.disk(archives), kinds,
+                         bound=True, vfio=vfio)
 
 
 def expected_sha256():
@@ -376,6 +447,36 @@ def describe_group(node, bdf):
     return Group(int(number), members.split(), msi, knob or None)
 
 
+def drivers(node):
+    """The driver and the driver_override of each device, in the order of the devices."""
+    return node.run("".join(f"""
+        echo "$(sed -n s/^DRIVER=//p /sys/bus/pci/devices/{bdf}/uevent)" \\
+             "$(cat /sys/bus/pci/devices/{bdf}/driver_override)"\n""" for bdf in node.bdfs)).splitlines()
+
+
+def disk_of(node, bdf):
+    """The block device of the NVMe `bdf`; empty if there is none."""
+    names = node.ask(f"cd /sys/bus/pci/devices/{bdf}/nvme && ls -d nvme*/nvme*n1").out.split()
+    return f"/dev/{pathlib.PurePath(names[0]).name}" if names else ""
+
+
+def _mount_in_a_namespace(node, bdf):
+    """Makes a file system on the NVMe `bdf` and mounts it where only one process sees it, whose number is in
+    /run/mounter."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        (place / "tree").mkdir()
+        disks.make_ext4(place / "tree", place / "image", 1)
+        image = base64.b64encode((place / "image").read_bytes()).decode()
+    node.run(f"base64 -d > {disk_of(node, bdf)}", stdin=image)
+    node.run(f"""
+        mkdir /run/mounted
+        setsid unshare --mount sh -c 'mount {disk_of(node, bdf)} /run/mounted && echo $$ > /run/mounter.new &&
+            mv /run/mounter.new /run/mounter && exec sleep infinity' < /dev/null > /dev/null 2>&1 &""")
+    _wait_for(node, f"{bdf} is mounted", lambda: node.ask("cat /run/mounter").out, idle_s=5,
+              evidence=lambda: node.log("serial"))
+
+
 def knob_window(text):
     """The window that msi_window's "0xBASE 0xSIZE" names."""
     base, size = (int(number, 16) for number in text.split())
@@ -385,16 +486,25 @@ def knob_window(text):
 # The plugin
 
 
-def plugin_manifest(**changes):
+def binding_config(bind):
+    """The plugin's configuration, with `bind` at each selector."""
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    for resource in config["resources"]:
+        for selector in resource["selectors"]:
+            selector["bind"] = bind
+    return config
+
+
+def plugin_manifest(shipped=PLUGIN_MANIFEST, **changes):
     """The shipped manifest; `changes` replace fields of its container."""
-    manifest = yaml.safe_load(PLUGIN_MANIFEST.read_text(encoding="utf-8"))
+    manifest = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     manifest["spec"]["containers"][0] |= changes
     return manifest
 
 
-def start_plugin(node, mode, manifest=None):
+def start_plugin(node, mode, manifest=None, config=None):
     """Starts the plugin in `mode`; returns what the node then offers: {resource: device IDs}."""
-    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8")) | {"mode": mode}
+    config = (config or yaml.safe_load(CONFIG.read_text(encoding="utf-8"))) | {"mode": mode}
     node.put(CONFIG_PATH, yaml.safe_dump(config))
     with step(f"plugin registers ({mode})"):
         # The kubelet writes it when a list of devices comes in, not when a plugin goes away.

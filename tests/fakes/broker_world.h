@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -14,9 +15,11 @@
 #include "absl/status/statusor.h"
 #include "plugin/core/config.h"
 #include "plugin/core/device_broker.h"
+#include "tests/fakes/fake_driver_store.h"
 #include "tests/fakes/fake_host.h"
 #include "tests/fakes/fake_ledger_store.h"
 #include "tests/fakes/fake_msi_window_knob.h"
+#include "tests/fakes/fake_pci_drivers.h"
 #include "tests/fakes/fake_pod_lister.h"
 #include "tests/fakes/fake_settings_store.h"
 #include "tests/fakes/fake_timers.h"
@@ -36,10 +39,19 @@ class BrokerWorld {
   FakeLedgerStore ledger;
   FakePodLister pods;
   FakeTimers timers;
+  FakePciDrivers drivers{host};
+  FakeDriverStore driver_store;
   core::Config config;
   std::set<std::string> missing_nodes;  // below /dev
   std::string boot_id = "this-boot";
   core::Leave leave;
+  // Everything on one thread, in a later turn.
+  core::Aside aside = [this](std::function<void()> work, std::function<void()> done) {
+    timers.CallAfter({}, [work = std::move(work), done = std::move(done)] {
+      work();
+      done();
+    });
+  };
 
   [[nodiscard]] core::DeviceBroker& broker() { return *broker_; }
 
@@ -50,6 +62,9 @@ class BrokerWorld {
             .ledger = ledger,
             .pods = pods,
             .timers = timers,
+            .drivers = drivers,
+            .driver_store = driver_store,
+            .aside = aside,
             .has_node = [this](const std::string& path) { return !missing_nodes.contains(path); },
             .page_size = 4096,
             .boot_id = boot_id,

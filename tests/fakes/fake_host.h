@@ -22,6 +22,7 @@ core::Group GroupOf(std::uint32_t number, std::vector<core::Function> functions)
 class FakeHost final : public core::HostScanner {
  public:
   core::Inventory inventory;
+  std::vector<core::Function> ungrouped;
   absl::Status scan_status;   // what Scan() fails with
   absl::Status group_status;  // what ScanGroup() fails with
 
@@ -32,6 +33,7 @@ class FakeHost final : public core::HostScanner {
 
   absl::StatusOr<core::Inventory> Scan() override;
   absl::StatusOr<core::Group> ScanGroup(std::uint32_t number) override;
+  std::vector<core::Function> ScanUngrouped() override { return ungrouped; }
 };
 
 }  // namespace dp::fakes

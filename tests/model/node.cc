@@ -139,6 +139,13 @@ void Node::StartDaemon() {
                                            .ledger = run_->ledger,
                                            .pods = run_->pods,
                                            .timers = run_->timers,
+                                           .drivers = drivers_,
+                                           .driver_store = driver_store_,
+                                           .aside =
+                                               [](const auto& work, const auto& done) {
+                                                 work();
+                                                 done();
+                                               },
                                            .has_node = [](const std::string&) { return true; },
                                            .page_size = 4096,
                                            .boot_id = std::to_string(boots_),

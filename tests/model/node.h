@@ -15,9 +15,11 @@
 #include "absl/status/status.h"
 #include "plugin/core/config.h"
 #include "plugin/core/device_broker.h"
+#include "tests/fakes/fake_driver_store.h"
 #include "tests/fakes/fake_host.h"
 #include "tests/fakes/fake_ledger_store.h"
 #include "tests/fakes/fake_msi_window_knob.h"
+#include "tests/fakes/fake_pci_drivers.h"
 #include "tests/fakes/fake_settings_store.h"
 #include "tests/fakes/fake_timers.h"
 #include "tests/model/mortal.h"
@@ -142,6 +144,8 @@ class Node {
   fakes::FakeSettingsStore settings_;
   fakes::FakeLedgerStore ledger_;
   fakes::FakeTimers timers_;
+  fakes::FakePciDrivers drivers_{host_};
+  fakes::FakeDriverStore driver_store_;
   Kubelet kubelet_{*this};
   core::Config config_;
 

@@ -20,9 +20,10 @@ KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """The devices under test, all handed to vfio-pci when the node starts."""
+    """The devices under test."""
     arguments: list[str]
-    bdfs: list[str]  # in the order asked for: "0000:00:10.0"
+    bdfs: list[str]    # in the order asked for: "0000:00:10.0"
+    vfio: bool = True  # all handed to vfio-pci when the node starts; else left to the kernel
 
 
 def nvme_image():
@@ -39,7 +40,7 @@ def check_kinds(kinds):
             raise LabError(f"no device is called {kind!r} ({known})")
 
 
-def make_devices(kinds, directory):
+def make_devices(kinds, directory, vfio=True):
     """Arguments for the devices `kinds`, one slot each; their disks are made in `directory`."""
     arguments, bdfs = [], []
     for number, kind in enumerate(kinds):
@@ -56,7 +57,7 @@ def make_devices(kinds, directory):
             bdfs.append(f"0000:00:{slot}.1")
             arguments += ["-device", f"edu,addr={slot}.0,multifunction=on",
                           "-device", f"edu,addr={slot}.1"]
-    return Devices(arguments, bdfs)
+    return Devices(arguments, bdfs, vfio)
 
 
 def qemu_command(kernel, root, images, tap, devices):
@@ -64,7 +65,7 @@ def qemu_command(kernel, root, images, tap, devices):
     # iomem=relaxed: a kernel with strict checks (Debian's) would not let msi-address read a BAR that
     # vfio-pci holds.
     append = (f"console=ttyAMA0 quiet root=/dev/vda rw iomem=relaxed "
-              f"lab.vfio={','.join(devices.bdfs)}")
+              f"lab.vfio={','.join(devices.bdfs) if devices.vfio else ''}")
     return [
         "qemu-system-aarch64",
         "-M", "virt,gic-version=3,iommu=smmuv3,virtualization=on", "-cpu", "max,pauth-impdef=on",

@@ -51,23 +51,24 @@ class Node:
 
     # Beginning and end
 
-    def up(self, kernel, rootfs, images, kinds, bound=False):
+    def up(self, kernel, rootfs, images, kinds, bound=False, vfio=True):
         """Boots the node and returns when its kubelet is healthy; on failure nothing stays.
 
         kernel: kernels.Kernel; rootfs: entry of rootfs.build(); images: from images.disk();
-        kinds: device kinds, see machine.KINDS; bound: the machine ends with this process.
+        kinds: device kinds, see machine.KINDS; bound: the machine ends with this process;
+        vfio: whether the devices are handed to vfio-pci.
         """
         self.must_be_free()
         self.directory.mkdir(parents=True)
         try:
-            self._boot(kernel, rootfs, images, kinds, bound)
+            self._boot(kernel, rootfs, images, kinds, bound, vfio)
         except BaseException:
             self.down()
             raise
         return self
 
-    def _boot(self, kernel, rootfs, images, kinds, bound):
-        devices = machine.make_devices(kinds, self.directory)
+    def _boot(self, kernel, rootfs, images, kinds, bound, vfio):
+        devices = machine.make_devices(kinds, self.directory, vfio)
         disks.make_overlay(rootfs / "root.img", self.directory / "root.qcow2")
         disks.make_overlay(images, self.directory / "images.qcow2")
         shutil.copy(rootfs / "known_hosts", self.directory)
