@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "plugin/app/host_facts.h"
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
 #include "plugin/config/config_file.h"
@@ -80,23 +81,6 @@ class LoopTimers final : public core::Timers {
  private:
   os::EventLoop& loop_;
 };
-
-// Empty on a host that does not say, which then seems to have been rebooted at each start; nothing
-// depends on it but a field in the log.
-std::string ReadBootId() {
-  constexpr std::size_t kLength = 64;
-  auto text = os::ReadFile("/proc/sys/kernel/random/boot_id", kLength);
-  if (!text.ok()) return {};
-  while (!text->empty() && text->back() == '\n') text->pop_back();
-  return *std::move(text);
-}
-
-// Empty where it cannot be read: what is mounted or claimed is found without it.
-std::string ReadRootArgument() {
-  constexpr std::size_t kLongest = 65536;
-  const auto text = os::ReadFile("/proc/cmdline", kLongest);
-  return text.ok() ? sysfs::RootArgument(*text) : std::string();
-}
 
 class Daemon final : public App {
  public:

@@ -5,17 +5,22 @@
 #include <malloc.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "plugin/app/app.h"
+#include "plugin/app/host_facts.h"
 #include "plugin/app/options.h"
 #include "plugin/base/log.h"
 #include "plugin/config/config_file.h"
 #include "plugin/core/release.h"
+#include "plugin/ledger/driver_file.h"
 #include "plugin/sysfs/group_scanner.h"
 #include "plugin/sysfs/msi_window_file.h"
+#include "plugin/sysfs/pci_driver_files.h"
 #include "plugin/sysfs/sysfs_root.h"
 
 namespace dp::app {
@@ -48,6 +53,33 @@ int CheckConfig(const Options& options, core::Config config) {
   return kExitOk;
 }
 
+// Prints what has been given back and what has not.
+int ReleaseDrivers(const Options& options, const sysfs::SysfsRoot& sysfs,
+                   const core::Inventory& inventory) {
+  ledger::DriverFile store(options.data_dir);
+  auto record = store.Load();
+  if (absl::IsNotFound(record.status())) return kExitOk;
+  if (!record.ok()) return Fail(kExitFailure, record.status());
+  if (record->boot_id != ReadBootId()) return kExitOk;
+  sysfs::PciDriverFiles drivers(sysfs, {.dev_root = options.dev_root, .root_argument = {}});
+  int exit_code = kExitOk;
+  for (const core::ReleasedDrivers& group : core::ReleaseDrivers(inventory, drivers, *record)) {
+    const std::vector<std::string>& stuck = group.change.stuck;
+    for (const core::DriverState& state : group.former) {
+      const std::string driver = state.driver.empty() ? "no driver" : state.driver;
+      if (std::find(stuck.begin(), stuck.end(), state.address) == stuck.end()) {
+        fmt::print("released {} to {}\n", state.address, driver);
+      } else {
+        exit_code = kExitFailure;
+        fmt::print("held     {}, once on {}: {}\n", state.address, driver,
+                   std::string(group.change.status.message()));
+      }
+    }
+  }
+  const absl::Status saved = store.Save(*record);
+  return saved.ok() ? exit_code : Fail(kExitFailure, saved);
+}
+
 int Release(const Options& options, const core::Config& config) {
   const auto sysfs = sysfs::SysfsRoot::Open(options.sysfs_root);
   if (!sysfs.ok()) return Fail(kExitFailure, sysfs.status());
@@ -66,6 +98,7 @@ int Release(const Options& options, const core::Config& config) {
       fmt::print("held     {} of {}: {}\n", window, name, std::string(group.status.message()));
     }
   }
+  exit_code = std::max(exit_code, ReleaseDrivers(options, *sysfs, *inventory));
   for (const core::Skipped& skipped : inventory->skipped) {
     exit_code = kExitFailure;
     fmt::print("unknown  {}: {}\n", sysfs->PathOf(skipped.path), skipped.reason);

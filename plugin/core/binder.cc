@@ -83,7 +83,8 @@ void Binder::AddTask(const Group& group, bool is_group) {
             .addresses = {},
             .former = {},
             .facts = FactsOf(group)};
-  if (task.device.empty()) return;
+  // What is seen of a group that is just being changed is of no use afterwards.
+  if (task.device.empty() || changing_.contains(task.device)) return;
   const bool is_wanted = std::any_of(
       group.functions.begin(), group.functions.end(),
       [this](const Function& function) { return AsksToBind(tools_.config.resources, function); });

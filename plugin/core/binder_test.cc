@@ -112,6 +112,23 @@ TEST_F(BinderTest, BindsSeveralGroupsOneAfterTheOther) {
   EXPECT_THAT(Recorded(), SizeIs(3));
 }
 
+// The uevents of a change cause a look while it is under way.
+TEST_F(BinderTest, ALookInTheMiddleOfAChangeDoesNotCauseAnother) {
+  std::vector<std::function<void()>> dones;
+  world_.aside = [&](const std::function<void()>& work, std::function<void()> done) {
+    work();
+    dones.push_back(std::move(done));
+  };
+  ASSERT_EQ(world_.Start(), absl::OkStatus());
+  for (std::size_t i = 0; i < dones.size(); ++i) {
+    world_.broker().Rescan();
+    dones[i]();
+    Settle();
+  }
+  EXPECT_EQ(Bound(kDisk), kBound);
+  EXPECT_THAT(dones, SizeIs(2)) << "one to claim and one to bind";
+}
+
 TEST_F(BinderTest, BindsNothingUnasked) {
   world_.config.resources = {Want(ByAddress(kDisk, false))};
   Start();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "plugin/base/status_macros.h"
+#include "plugin/core/offers.h"
 
 // driver_override comes before the unbinding: whoever lets the kernel look for drivers in between,
 // for whatever function, gets vfio-pci for this one. Bound with new_id instead, vfio-pci would take
@@ -79,6 +80,8 @@ absl::StatusOr<ClaimedFunctions> ClaimFunctions(PciDrivers& drivers,
   for (const std::string& address : addresses) {
     ASSIGN_OR_RETURN(auto claim, drivers.ClaimFromHost(address));
     ASSIGN_OR_RETURN(DriverState state, drivers.Read(address));
+    // It has come there since the scan, and a VMM may have it already.
+    if (IsVfioDriver(state.driver)) continue;
     functions.claims.push_back(std::move(claim));
     functions.states.push_back(std::move(state));
   }

@@ -24,7 +24,8 @@ struct ClaimedFunctions {
   std::vector<DriverState> states;
   std::vector<std::unique_ptr<Claim>> claims;  // of each
 };
-// Not Ok: the first thing that is in the way; nothing has been changed.
+// Those that are on a VFIO driver already are left out. Not Ok: the first thing that is in the way;
+// nothing has been changed.
 absl::StatusOr<ClaimedFunctions> ClaimFunctions(PciDrivers& drivers,
                                                 std::span<const std::string> addresses);
 

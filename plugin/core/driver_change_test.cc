@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "plugin/core/release.h"
 #include "tests/fakes/fake_host.h"
 #include "tests/fakes/fake_pci_drivers.h"
 
@@ -70,6 +71,15 @@ TEST_F(DriverChangeTest, LooksAtAllBeforeItTouchesOne) {
   EXPECT_THAT(std::string(Bind().status.message()), HasSubstr("is the console"));
   EXPECT_EQ(drivers_.writes, 0);
   EXPECT_EQ(drivers_.claims(), 0);
+}
+
+TEST_F(DriverChangeTest, DoesNotTouchWhatIsOnVfioAlready) {
+  ASSERT_EQ(Bind().status, absl::OkStatus());
+  drivers_.held.insert(kGroup);
+  const int writes = drivers_.writes;
+  EXPECT_EQ(Bind().status, absl::OkStatus());
+  EXPECT_EQ(drivers_.writes, writes);
+  EXPECT_FALSE(drivers_.blocked);
 }
 
 TEST_F(DriverChangeTest, TouchesNothingWithoutVfioPci) {
@@ -149,6 +159,21 @@ TEST_F(DriverChangeTest, GivesBackTheRestWhenOneHasGone) {
   functions.erase(functions.begin());
   EXPECT_EQ(RestoreFunctions(drivers_, kGroup, former_).status, absl::OkStatus());
   EXPECT_EQ(State(), "gone!vfio-pci snd_hda_intel!snd_hda_intel ");
+}
+
+TEST_F(DriverChangeTest, EverythingIsReleasedButWhatAVmmHas) {
+  host_.AddGroup(fakes::GroupOf(8, {fakes::NvmeFunction("0000:02:00.0", "vfio-pci")}));
+  ASSERT_EQ(Bind().status, absl::OkStatus());
+  drivers_.held.insert(8);
+  DriverRecord record{.boot_id = "boot", .former = former_};
+  record.former.push_back({.address = "0000:02:00.0", .driver = "nvme", .driver_override = ""});
+  record.former.push_back({.address = "0000:09:00.0", .driver = "nvme", .driver_override = ""});
+  const auto released = ReleaseDrivers(host_.inventory, drivers_, record);
+  EXPECT_EQ(State(), before_);
+  EXPECT_EQ(drivers_.DriverOf("0000:02:00.0"), "vfio-pci");
+  ASSERT_THAT(record.former, testing::SizeIs(1));
+  EXPECT_EQ(record.former[0].address, "0000:02:00.0");
+  EXPECT_THAT(released, testing::SizeIs(3));
 }
 
 TEST_F(DriverChangeTest, SaysWhenTheFormerDriverDoesNotComeBack) {

@@ -129,8 +129,10 @@ bool Matches(const Selector& selector, const Function& function) {
          MatchesAddress(selector.addresses, function.name);
 }
 
+bool IsVfioDriver(std::string_view driver) { return driver.find("vfio") != std::string_view::npos; }
+
 bool IsOnVfioDriver(const Function& function) {
-  return !function.cdev.empty() || function.driver.find("vfio") != std::string::npos;
+  return !function.cdev.empty() || IsVfioDriver(function.driver);
 }
 
 bool AsksToBind(std::span<const Resource> resources, const Function& function) {

@@ -48,6 +48,9 @@ struct ResourceOffers {
 // Whether every condition of the selector holds for the function. Bridges never match.
 bool Matches(const Selector& selector, const Function& function);
 
+// Whether a driver of this name is VFIO's.
+bool IsVfioDriver(std::string_view driver);
+
 // Whether a driver of this function is VFIO's: the function has a vfio-dev entry, which only VFIO
 // makes (Documentation/ABI/testing/sysfs-devices-vfio-dev, since Linux 6.1), or the driver is named
 // after it, as vfio-pci and its variants (mlx5_vfio_pci, hisi_acc_vfio_pci, nvgrace-gpu-vfio-pci)

@@ -7,6 +7,8 @@
 
 #include "absl/status/status.h"
 #include "plugin/core/config.h"
+#include "plugin/core/driver_change.h"
+#include "plugin/core/driver_record.h"
 #include "plugin/core/inventory.h"
 #include "plugin/core/ports.h"
 #include "plugin/core/window.h"
@@ -25,5 +27,16 @@ struct ReleasedGroup {
 // leaves behind when it is uninstalled. The kernel refuses for those that a VMM owns.
 std::vector<ReleasedGroup> ReleaseAll(const Inventory& inventory, const Pool& pool,
                                       MsiWindowKnob& knob);
+
+// Functions of one group, or one without a group, that were bound.
+struct ReleasedDrivers {
+  std::vector<DriverState> former;
+  DriverChange change;
+};
+
+// Gives the functions of the record that are on the host the drivers they had. What is left in the
+// record is for those that have not got them. Blocks.
+std::vector<ReleasedDrivers> ReleaseDrivers(const Inventory& inventory, PciDrivers& drivers,
+                                            DriverRecord& record);
 
 }  // namespace dp::core

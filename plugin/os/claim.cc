@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 
 #include <cerrno>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "plugin/os/syscall.h"
@@ -17,6 +18,12 @@ namespace {
 base::UniqueFd Open(const std::string& path, int flags) {
   return base::UniqueFd(
       RetryOnEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW); }));
+}
+
+absl::Status OpenError(int error, std::string_view action) {
+  absl::Status status = ErrnoError(error, action);
+  // For absl it is a failed precondition, as many others.
+  return error == EBUSY ? absl::UnavailableError(status.message()) : status;
 }
 
 }  // namespace
@@ -31,13 +38,13 @@ absl::StatusOr<base::UniqueFd> ClaimBlockDevice(const std::string& path, DeviceN
   }
   base::UniqueFd fd = Open(path, O_RDONLY | O_EXCL | O_NONBLOCK);
   if (fd.valid() || errno == ENOMEDIUM) return fd;
-  return ErrnoError(errno, "open " + path + " for exclusive use");
+  return OpenError(errno, "open " + path + " for exclusive use");
 }
 
 absl::StatusOr<base::UniqueFd> ClaimVfioGroup(const std::string& path) {
   base::UniqueFd fd = Open(path, O_RDWR);
   if (fd.valid()) return fd;
-  return ErrnoError(errno, "open " + path);
+  return OpenError(errno, "open " + path);
 }
 
 }  // namespace dp::os

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <cerrno>
 #include <fstream>
 #include <string>
 
+#include "tests/fakes/fake_syscalls.h"
 #include "tests/fakes/temporary_folder.h"
 
 // That the kernel refuses what is mounted is seen on a real one (tests/e2e/binding_test.py).
@@ -48,6 +50,16 @@ TEST_F(ClaimTest, ADeviceThatCannotBeOpenedIsNotClaimed) {
   const auto claim = ClaimBlockDevice(path("disk"), {.major = kUnused, .minor = 7});
   ASSERT_FALSE(claim.ok());
   EXPECT_THAT(std::string(claim.status().message()), HasSubstr("/disk for exclusive use"));
+}
+
+TEST_F(ClaimTest, WhatSomebodyHasIsUnavailable) {
+  ASSERT_EQ(::mknod(path("disk").c_str(), S_IFBLK | 0600, ::makedev(8, 16)), 0);
+  const fakes::Fault busy{.call = 0, .kind = fakes::Fault::Kind::kFailAll, .error = EBUSY};
+  const fakes::FakeSyscalls faults({busy});
+  const auto disk = ClaimBlockDevice(path("disk"), {.major = 8, .minor = 16});
+  EXPECT_TRUE(absl::IsUnavailable(disk.status())) << disk.status();
+  const auto group = ClaimVfioGroup(path("7"));
+  EXPECT_TRUE(absl::IsUnavailable(group.status())) << group.status();
 }
 
 TEST_F(ClaimTest, AGroupThatIsNotThereIsNotFound) {
