@@ -362,7 +362,7 @@ def binding(node):
     with step("drivers are given back, but not under the VM"):
         node.put(CONFIG_PATH, yaml.safe_dump(binding_config(bind=False)))
         _wait_for(node, "the second disk and the device without driver are given back",
-                  lambda: log().count("driver given back") == 2, idle_s=30, evidence=evidence)
+                  lambda: drivers(node)[1:] == at_first[1:], idle_s=30, evidence=evidence)
         _wait_for(node, "the plugin says that the first disk is held",
                   lambda: "driver not given back" in log(), idle_s=15, evidence=evidence)
         held = drivers(node)
