@@ -114,19 +114,20 @@ TEST_F(BinderTest, BindsSeveralGroupsOneAfterTheOther) {
 
 // The uevents of a change cause a look while it is under way.
 TEST_F(BinderTest, ALookInTheMiddleOfAChangeDoesNotCauseAnother) {
-  std::vector<std::function<void()>> dones;
-  world_.aside = [&](const std::function<void()>& work, std::function<void()> done) {
-    work();
-    dones.push_back(std::move(done));
+  std::vector<std::pair<std::function<void()>, std::function<void()>>> steps;
+  world_.aside = [&](std::function<void()> work, std::function<void()> done) {
+    steps.emplace_back(std::move(work), std::move(done));
   };
   ASSERT_EQ(world_.Start(), absl::OkStatus());
-  for (std::size_t i = 0; i < dones.size(); ++i) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const auto [work, done] = steps[i];
     world_.broker().Rescan();
-    dones[i]();
+    work();
+    done();
     Settle();
   }
   EXPECT_EQ(Bound(kDisk), kBound);
-  EXPECT_THAT(dones, SizeIs(2)) << "one to claim and one to bind";
+  EXPECT_THAT(steps, SizeIs(2)) << "one to claim and one to bind";
 }
 
 TEST_F(BinderTest, BindsNothingUnasked) {
