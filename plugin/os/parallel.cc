@@ -50,7 +50,7 @@ void RunDetached(std::function<void()> work) {
     (*argument)();
     return;
   }
-  argument.release();
+  static_cast<void>(argument.release());  // the thread's now
   ::pthread_detach(thread);
 }
 
