@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,16 +40,6 @@ absl::Status TryToWrite(const std::string& path) {
   return is_written ? absl::OkStatus() : os::ErrnoError(error, "write " + path);
 }
 
-// Only one process at a time reads the ledger to go on with it, or writes it.
-absl::StatusOr<base::UniqueFd> Lock(const std::string& folder) {
-  base::UniqueFd fd(os::RetryOnEintr(
-      [&] { return ::open((folder + "/").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
-  if (!fd.valid()) return os::ErrnoError(errno, "open " + folder);
-  if (os::RetryOnEintr([&] { return ::flock(fd.get(), LOCK_EX); }) < 0)
-    return os::ErrnoError(errno, "lock " + folder);
-  return fd;
-}
-
 }  // namespace
 
 LedgerFile::LedgerFile(const std::string& folder)
@@ -69,7 +58,7 @@ bool LedgerFile::IsTakenOver() {
 }
 
 absl::StatusOr<core::Ledger> LedgerFile::Load() {
-  ASSIGN_OR_RETURN(const base::UniqueFd lock, Lock(folder_));
+  ASSIGN_OR_RETURN(const base::UniqueFd lock, os::LockFolder(folder_));
   const auto text = os::ReadFile(path_, kMaxBytes);
   if (absl::IsOutOfRange(text.status())) return SetAside(path_, text.status());
   // Not read is not unreadable: it may be all right the next time.
@@ -93,7 +82,7 @@ absl::Status LedgerFile::Save(const core::Ledger& ledger) {
     return absl::ResourceExhaustedError(
         fmt::format("{} would have {} bytes, more than {}", path_, text.size(), kMaxBytes));
   }
-  ASSIGN_OR_RETURN(const base::UniqueFd lock, Lock(folder_));
+  ASSIGN_OR_RETURN(const base::UniqueFd lock, os::LockFolder(folder_));
   if (IsTakenOver())
     return absl::FailedPreconditionError("another process has taken over " + path_);
   absl::Status status = os::WriteFileAtomically(path_, text, kFileMode);

@@ -224,7 +224,7 @@ TEST_F(LedgerFileTest, NamesThePathThatCannotBeWritten) {
   const absl::Status status = file_.Save(LedgerOf("a"));
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(std::string(status.message()),
-            "cannot open " + folder_ + ": No such file or directory");
+            "cannot open " + folder_ + "/: No such file or directory");
 }
 
 // As during an update: the older daemon must not write what it knows over what the younger one has

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,6 +132,13 @@ absl::Status SyncParent(const std::string& path) {
   const std::string parent = ParentOf(path);
   ASSIGN_OR_RETURN(const base::UniqueFd folder, OpenFolder(parent));
   return Sync(folder, parent);
+}
+
+absl::StatusOr<base::UniqueFd> LockFolder(const std::string& path) {
+  ASSIGN_OR_RETURN(base::UniqueFd folder, OpenFolder(path + "/"));
+  if (RetryOnEintr([&] { return ::flock(folder.get(), LOCK_EX); }) < 0)
+    return ErrnoError(errno, "lock " + path);
+  return folder;
 }
 
 std::optional<FileId> FindFile(const std::string& path) {

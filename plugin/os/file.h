@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "plugin/base/unique_fd.h"
 
 namespace dp::os {
 
@@ -30,6 +31,10 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
 // Waits until it is on disk that `path` was made, renamed or removed.
 // By errno; names the path.
 absl::Status SyncParent(const std::string& path);
+
+// Waits until no other process has the folder locked, and locks it until the descriptor is closed.
+// It binds only those that ask, too (flock(2)). By errno; names the path.
+absl::StatusOr<base::UniqueFd> LockFolder(const std::string& path);
 
 // What tells a file from one that has replaced it, which may have the same inode.
 struct FileId {
