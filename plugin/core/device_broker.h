@@ -140,7 +140,7 @@ class DeviceBroker {
   Reconciler reconciler_;
   Binder binder_;
   std::deque<Call> queue_;
-  bool busy_ = false;  // a call is being served
+  bool busy_ = false;        // a call is being served
   bool taken_over_ = false;  // said that another daemon has taken over
   std::optional<Request> request_;
   std::unique_ptr<ContainerStart> start_;

@@ -12,7 +12,7 @@ class FakeLedgerStore final : public core::LedgerStore {
   std::optional<core::Ledger> ledger;  // saved last
   absl::Status load_status;            // what Load() fails with
   absl::Status save_status;            // what Save() fails with
-  bool taken_over = false;  // by another process
+  bool taken_over = false;             // by another process
   int saves = 0;
 
   absl::StatusOr<core::Ledger> Load() override {
