@@ -217,7 +217,7 @@ TEST_F(EndpointTest, RemovesSocketsThatNobodyListensOn) {
     ASSERT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
               0);
   }
-  std::ofstream{file};
+  std::ofstream(file).close();
   StopEndpoint();
   thread_.Do([this] { endpoint_ = MakeEndpoint(); });
   EXPECT_FALSE(std::filesystem::exists(stale));

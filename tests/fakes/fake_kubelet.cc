@@ -76,7 +76,7 @@ FakeKubelet::Clock::time_point FakeKubelet::Start() {
   const Clock::time_point now = socket_->Open();
   if (!registry_.empty()) {
     watcher_ = std::make_unique<FakePluginWatcher>(
-        registry_, release_ != Release::k1_34,
+        registry_, release_ != Release::kV134,
         FakePluginWatcher::Handler{
             .connect =
                 [this](const std::string& resource, const std::string& path) {
@@ -176,7 +176,7 @@ grpc::Status FakeKubelet::Connect(const std::string& resource, const std::string
   const std::lock_guard lock(mutex_);
   if (!serving_) return {grpc::StatusCode::UNAVAILABLE, "the kubelet is stopped"};
   Sessions& clients = clients_[resource];
-  if (release_ == Release::k1_34) {
+  if (release_ == Release::kV134) {
     clients = {session};
   } else {
     Sessions& places = places_[resource];
@@ -246,21 +246,21 @@ std::shared_ptr<FakeKubelet::Session> FakeKubelet::FindClient(const std::string&
   const auto clients = clients_.find(resource);
   if (clients == clients_.end()) return nullptr;
   for (const auto& client : clients->second) {
-    if (release_ == Release::k1_34 || client->path == path) return client;
+    if (release_ == Release::kV134 || client->path == path) return client;
   }
   return nullptr;
 }
 
 void FakeKubelet::ForgetClient(const std::string& resource, const std::string& path) {
   std::erase_if(clients_[resource], [&](const auto& client) {
-    return release_ == Release::k1_34 || client->path == path;
+    return release_ == Release::kV134 || client->path == path;
   });
 }
 
 void FakeKubelet::Disconnect(const std::string& resource, const std::string& path) {
   if (const auto client = FindClient(resource, path)) client->Close();
   ForgetClient(resource, path);
-  if (release_ == Release::k1_34) {
+  if (release_ == Release::kV134) {
     if (const auto endpoint = endpoints_.find(resource); endpoint != endpoints_.end()) {
       endpoint->second->stopped = true;
       SetAllocatable(resources_[resource], 0);

@@ -41,10 +41,10 @@ class FakeKubelet {
   enum class Release {
     // Up to 1.35: it knows one plugin of a resource. When the stream of any ends, it disconnects
     // the last one that has registered (kubernetes issue 121994).
-    k1_34,
+    kV134,
     // From 1.36 on: it knows a plugin by its socket. A resource stops with its last plugin. A
     // socket that is connected is refused, and its end is then not noticed.
-    k1_37,
+    kV137,
   };
   static constexpr std::chrono::seconds kPatience{10};  // of all waits
 
@@ -66,7 +66,7 @@ class FakeKubelet {
   };
 
   // Does not serve yet.
-  explicit FakeKubelet(std::string folder, Release release = Release::k1_34);
+  explicit FakeKubelet(std::string folder, Release release = Release::kV134);
   FakeKubelet(const FakeKubelet&) = delete;
   FakeKubelet& operator=(const FakeKubelet&) = delete;
   ~FakeKubelet();
@@ -152,7 +152,7 @@ class FakeKubelet {
   std::map<std::string, Resource> resources_;
   Sessions sessions_;                        // all since the start
   std::map<std::string, Sessions> clients_;  // by resource; whose end it will note
-  // Who has a place in the device manager; with k1_37 only. By resource, in order.
+  // Who has a place in the device manager; with kV137 only. By resource, in order.
   std::map<std::string, Sessions> places_;
   std::map<std::string, std::shared_ptr<Session>> endpoints_;  // by resource; who gets the calls
 };

@@ -20,7 +20,7 @@ using Release = fakes::FakeKubelet::Release;
 
 class RegistrationWorld : public World {
  protected:
-  explicit RegistrationWorld(Release release = Release::k1_34) : World("/tmp", release) {
+  explicit RegistrationWorld(Release release = Release::kV134) : World("/tmp", release) {
     AddDevice("0000:01:00.0", 11);
     AddDevice("0000:02:00.0", 12);
     std::filesystem::create_directory(path("registry"));
@@ -43,8 +43,8 @@ class PluginsRegistryTest : public RegistrationWorld,
   PluginsRegistryTest() : RegistrationWorld(GetParam()) {}
 };
 INSTANTIATE_TEST_SUITE_P(Kubelet, PluginsRegistryTest,
-                         ::testing::Values(Release::k1_34, Release::k1_37), [](const auto& test) {
-                           return test.param == Release::k1_34 ? "v1_34" : "v1_37";
+                         ::testing::Values(Release::kV134, Release::kV137), [](const auto& test) {
+                           return test.param == Release::kV134 ? "v1_34" : "v1_37";
                          });
 
 TEST_P(PluginsRegistryTest, RegistersByTheWatcherAlone) {
@@ -167,10 +167,10 @@ class RollingUpdateTest
   }
 };
 INSTANTIATE_TEST_SUITE_P(Kubelet, RollingUpdateTest,
-                         ::testing::Combine(::testing::Values(Release::k1_34, Release::k1_37),
+                         ::testing::Combine(::testing::Values(Release::kV134, Release::kV137),
                                             ::testing::Bool(), ::testing::Values(SIGTERM, SIGKILL)),
                          [](const auto& test) {
-                           return std::string(std::get<0>(test.param) == Release::k1_34 ? "v1_34"
+                           return std::string(std::get<0>(test.param) == Release::kV134 ? "v1_34"
                                                                                         : "v1_37") +
                                   (std::get<1>(test.param) ? "_registry" : "_socket") +
                                   (std::get<2>(test.param) == SIGTERM ? "_ended" : "_killed");
@@ -196,7 +196,7 @@ TEST_P(RollingUpdateTest, IsHardlyNoticed) {
   daemon_->Signal(signal);
   ASSERT_EQ(daemon_->Wait(), signal == SIGKILL ? -SIGKILL : 0) << daemon_->log();
 
-  const int registrations = release == Release::k1_34 ? 3 : 2;
+  const int registrations = release == Release::kV134 ? 3 : 2;
   ASSERT_EQ(kubelet_.WaitForRegistrations(kResource, registrations), absl::OkStatus())
       << update.log();
   ASSERT_EQ(kubelet_.WaitFor(kResource, "the new daemon's devices alone",
@@ -206,7 +206,7 @@ TEST_P(RollingUpdateTest, IsHardlyNoticed) {
             absl::OkStatus())
       << update.log();
   const auto longest = kubelet_.Get(kResource).longest_without;
-  if (release == Release::k1_37) {
+  if (release == Release::kV137) {
     EXPECT_EQ(longest.count(), 0) << "nanoseconds without a device";
   } else {
     EXPECT_GT(longest.count(), 0) << "this kubelet should have disconnected the new daemon";

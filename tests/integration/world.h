@@ -23,7 +23,7 @@ class World : public ::testing::Test {
  protected:
   // Its folders are made in `parent`.
   explicit World(const std::string& parent = "/tmp",
-                 fakes::FakeKubelet::Release release = fakes::FakeKubelet::Release::k1_34);
+                 fakes::FakeKubelet::Release release = fakes::FakeKubelet::Release::kV134);
 
   // `lines` go behind "version: v1".
   void WriteConfig(std::string_view lines);
