@@ -369,12 +369,14 @@ void Daemon::Retire(std::size_t resource) {
     RetireFurther(retired);
   };
   retired.deadline = loop_->CallAfter(kStreamsDeadline, end);
+  // First: whoever sees a stream end finds no socket any more.
+  if (!retired.stopped) {
+    retired.plugin.endpoint->Stop([this, &retired] {
+      retired.stopped = true;
+      RetireFurther(retired);
+    });
+  }
   retired.plugin.server->EndStreams(end);
-  if (retired.stopped) return;
-  retired.plugin.endpoint->Stop([this, &retired] {
-    retired.stopped = true;
-    RetireFurther(retired);
-  });
 }
 
 void Daemon::RetireFurther(Retired& retired) {
