@@ -7,6 +7,7 @@
 import pytest
 
 import chain
+import scenarios
 
 ON_VFIO = "vfio-pci vfio-pci"
 ON_NVME = "nvme (null)"
@@ -16,8 +17,8 @@ ON_NONE = " (null)"
 @pytest.fixture(scope="module", name="binding")
 def binding_fixture():
     """Facts of a node whose devices are left to the kernel."""
-    with chain.running_node("test-binding", "patched", kinds=chain.BOUND_DEVICES, vfio=False) as node:
-        return chain.binding(node)
+    with chain.running_node("test-binding", "patched", kinds=scenarios.BOUND_DEVICES, vfio=False) as node:
+        return scenarios.binding(node)
 
 
 class TestBinding:

@@ -9,6 +9,7 @@ import os
 import pytest
 
 import chain
+import scenarios
 
 KERNEL_DEFAULT = chain.Window(0x08000000, 0x080FFFFF)
 KILLS = int(os.environ.get("VFIO_DOORBELL_KILLS", "2"))
@@ -24,13 +25,13 @@ def node_fixture():
 @pytest.fixture(scope="module", name="endurance")
 def endurance_fixture(node):
     """Facts of a VM that runs through all the kills."""
-    return chain.endure(node, KILLS, KILLS)
+    return scenarios.endure(node, KILLS, KILLS)
 
 
 @pytest.fixture(scope="module", name="reboot")
 def reboot_fixture(node):
     """Facts of a power cut."""
-    return chain.reboot(node)
+    return scenarios.reboot(node)
 
 
 class TestEndurance:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chain of chain.py, asserted: on the patched kernel, with a failing write, on Debian's kernel.
+"""The scenarios of scenarios.py, asserted: on the patched kernel, with a failing write, on Debian's kernel.
 
     /usr/bin/python3 -m pytest tests/e2e
 
@@ -10,6 +10,7 @@ the lab's default: 1.37.
 import pytest
 
 import chain
+import scenarios
 
 KERNEL_DEFAULT = chain.Window(0x08000000, 0x080FFFFF)
 POOL = chain.Window(0x09100000, 0x0FFFFFFF)  # the default
@@ -27,32 +28,32 @@ def patched_node_fixture():
 @pytest.fixture(scope="module", name="patched")
 def patched_fixture(patched_node):
     """Facts of the whole chain on our kernel."""
-    return chain.first_light(patched_node)
+    return scenarios.first_light(patched_node)
 
 
 @pytest.fixture(scope="module", name="lease")
 def lease_fixture(patched_node):
     """Facts of a pod with devices of two resources, and of its end."""
-    return chain.lease(patched_node)
+    return scenarios.lease(patched_node)
 
 
 @pytest.fixture(scope="module", name="refusal")
 def refusal_fixture(patched_node):
     """What becomes of a pod whose window cannot be written."""
-    return chain.refused_write(patched_node)
+    return scenarios.refused_write(patched_node)
 
 
 @pytest.fixture(scope="module", name="registration", params=["kubelet-socket", "plugins-registry"])
 def registration_fixture(patched_node, request):
     """Facts of a plugin that registers in one of the two ways."""
-    return request.param, chain.registration(patched_node, request.param)
+    return request.param, scenarios.registration(patched_node, request.param)
 
 
 @pytest.fixture(scope="module", name="stock")
 def stock_fixture():
     """Facts of the chain on Debian's kernel, which has no msi_window."""
     with chain.running_node("test-stock", "stock") as node:
-        return chain.without_knob(node)
+        return scenarios.without_knob(node)
 
 
 def assert_vm_worked(run):
