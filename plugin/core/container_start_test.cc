@@ -9,8 +9,8 @@
 namespace dp::core {
 namespace {
 
-using fakes::At, fakes::kMiB, fakes::kNic, fakes::kNicName, fakes::kNvme, fakes::kNvmeName,
-    fakes::Nic, fakes::Nvme;
+using fakes::At, fakes::kNic, fakes::kNicName, fakes::kNvme, fakes::kNvmeName, fakes::Nic,
+    fakes::Nvme;
 using ::testing::IsEmpty;
 using namespace std::chrono_literals;
 

@@ -9,8 +9,7 @@
 namespace dp::core {
 namespace {
 
-using fakes::At, fakes::kMiB, fakes::kNic, fakes::kNicName, fakes::kNvme, fakes::kNvmeName,
-    fakes::Nic, fakes::Nvme;
+using fakes::At, fakes::kMiB, fakes::kNic, fakes::kNvme, fakes::Nic, fakes::Nvme;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
 

@@ -11,8 +11,7 @@ namespace {
 
 using ::dp::fakes::GroupOf;
 using ::dp::fakes::NvmeFunction;
-using fakes::At, fakes::kMiB, fakes::kNic, fakes::kNicName, fakes::kNvme, fakes::kNvmeName,
-    fakes::Nic, fakes::Nvme;
+using fakes::At, fakes::kNic, fakes::kNvme, fakes::kNvmeName, fakes::Nic, fakes::Nvme;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using namespace std::chrono_literals;

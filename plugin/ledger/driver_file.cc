@@ -2,13 +2,10 @@
 #include "plugin/ledger/driver_file.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
-
-#include "plugin/ledger/set_aside.h"
-#include "plugin/os/file.h"
+#include <string_view>
 
 namespace dp::ledger {
 namespace {
@@ -16,7 +13,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr char kVersion[] = "vfio-doorbell/drivers/v1";
-constexpr mode_t kFileMode = 0600;
 constexpr std::size_t kMaxBytes = 1 << 20;  // some 10,000 functions
 
 std::string Encode(const core::DriverRecord& record) {
@@ -32,7 +28,7 @@ std::string Encode(const core::DriverRecord& record) {
   return document.dump(kIndent, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
-absl::StatusOr<core::DriverRecord> Decode(const std::string& text) {
+absl::StatusOr<core::DriverRecord> Decode(std::string_view text) {
   try {
     const Json document = Json::parse(text);
     if (const auto version = document.at("apiVersion").get<std::string>(); version != kVersion) {
@@ -54,20 +50,10 @@ absl::StatusOr<core::DriverRecord> Decode(const std::string& text) {
 
 }  // namespace
 
-absl::StatusOr<core::DriverRecord> DriverFile::Load() {
-  const auto text = os::ReadFile(path_, kMaxBytes);
-  if (absl::IsOutOfRange(text.status())) return SetAside(path_, text.status());
-  // Not read is not unreadable: it may be all right the next time.
-  if (!text.ok()) return text.status();
-  auto record = Decode(*text);
-  if (record.ok()) return record;
-  return SetAside(path_,
-                  absl::InvalidArgumentError(fmt::format("{} is not readable: {}", path_,
-                                                         std::string(record.status().message()))));
-}
+absl::StatusOr<core::DriverRecord> DriverFile::Load() { return file_.Load(kMaxBytes, &Decode); }
 
 absl::Status DriverFile::Save(const core::DriverRecord& record) {
-  return os::WriteFileAtomically(path_, Encode(record), kFileMode);
+  return file_.Save(Encode(record));
 }
 
 }  // namespace dp::ledger

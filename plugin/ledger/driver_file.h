@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "plugin/core/ports.h"
+#include "plugin/ledger/owned_file.h"
 
 namespace dp::ledger {
 
@@ -14,15 +15,16 @@ namespace dp::ledger {
 // The folder is made by LedgerFile::Prepare().
 class DriverFile final : public core::DriverStore {
  public:
-  explicit DriverFile(const std::string& folder) : path_(folder + "/drivers.json") {}
+  explicit DriverFile(const std::string& folder) : file_(folder, "drivers.json") {}
 
   // What is set aside is <folder>/drivers.json.unreadable-1, or the next number that is free.
   absl::StatusOr<core::DriverRecord> Load() override;
-  // Waits for the disk.
+  // FailedPrecondition: a younger daemon has read it since. Waits for the disk, and for another
+  // daemon that writes.
   absl::Status Save(const core::DriverRecord& record) override;
 
  private:
-  const std::string path_;
+  OwnedFile file_;
 };
 
 }  // namespace dp::ledger

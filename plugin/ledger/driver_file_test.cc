@@ -74,6 +74,17 @@ TEST_F(DriverFileTest, WhatItCannotReadIsSetAside) {
   }
 }
 
+// As during an update: what the older daemon knows is out of date.
+TEST_F(DriverFileTest, IsNotWrittenOverByAnOlderDaemon) {
+  ASSERT_EQ(file_.Save(record_), absl::OkStatus());
+  DriverFile younger(folder_.path());
+  ASSERT_TRUE(younger.Load().ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(file_.Save({.boot_id = "", .former = {}})));
+  const auto record = younger.Load();
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(*record, record_);
+}
+
 TEST_F(DriverFileTest, AFolderIsLeftAsItIs) {
   std::filesystem::create_directory(path_);
   EXPECT_TRUE(absl::IsFailedPrecondition(file_.Load().status()));

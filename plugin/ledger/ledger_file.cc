@@ -11,7 +11,6 @@
 #include "plugin/base/status_macros.h"
 #include "plugin/base/unique_fd.h"
 #include "plugin/ledger/ledger_json.h"
-#include "plugin/ledger/set_aside.h"
 #include "plugin/os/file.h"
 #include "plugin/os/syscall.h"
 
@@ -42,52 +41,25 @@ absl::Status TryToWrite(const std::string& path) {
 
 }  // namespace
 
-LedgerFile::LedgerFile(const std::string& folder)
-    : folder_(folder), path_(folder + "/ledger.json") {}
+LedgerFile::LedgerFile(const std::string& folder) : folder_(folder), file_(folder, "ledger.json") {}
 
 absl::Status LedgerFile::Prepare() {
   RETURN_IF_ERROR(MakeFolder(folder_));
-  // The name that Save() begins with. What a killed one has left there goes with it.
-  return TryToWrite(path_ + ".new");
-}
-
-bool LedgerFile::IsTakenOver() {
-  const std::optional<os::FileId> now = os::FindFile(path_);
-  // A file that was removed is nobody's.
-  return now && now != known_;
-}
-
-absl::StatusOr<core::Ledger> LedgerFile::Load() {
+  // Another daemon may be writing.
   ASSIGN_OR_RETURN(const base::UniqueFd lock, os::LockFolder(folder_));
-  const auto text = os::ReadFile(path_, kMaxBytes);
-  if (absl::IsOutOfRange(text.status())) return SetAside(path_, text.status());
-  // Not read is not unreadable: it may be all right the next time.
-  if (!text.ok()) return text.status();
-  auto ledger = Decode(*text);
-  if (ledger.ok()) {
-    // Its time is what tells the other one.
-    if (::utimensat(AT_FDCWD, path_.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) < 0)
-      return os::ErrnoError(errno, "take over " + path_);
-    known_ = os::FindFile(path_);
-    return ledger;
-  }
-  return SetAside(path_,
-                  absl::InvalidArgumentError(fmt::format("{} is not readable: {}", path_,
-                                                         std::string(ledger.status().message()))));
+  // The name that Save() begins with. What a killed one has left there goes with it.
+  return TryToWrite(file_.path() + ".new");
 }
+
+absl::StatusOr<core::Ledger> LedgerFile::Load() { return file_.Load(kMaxBytes, &Decode); }
 
 absl::Status LedgerFile::Save(const core::Ledger& ledger) {
   const std::string text = Encode(ledger);
   if (text.size() > kMaxBytes) {
     return absl::ResourceExhaustedError(
-        fmt::format("{} would have {} bytes, more than {}", path_, text.size(), kMaxBytes));
+        fmt::format("{} would have {} bytes, more than {}", file_.path(), text.size(), kMaxBytes));
   }
-  ASSIGN_OR_RETURN(const base::UniqueFd lock, os::LockFolder(folder_));
-  if (IsTakenOver())
-    return absl::FailedPreconditionError("another process has taken over " + path_);
-  absl::Status status = os::WriteFileAtomically(path_, text, kFileMode);
-  known_ = os::FindFile(path_);
-  return status;
+  return file_.Save(text);
 }
 
 }  // namespace dp::ledger

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "plugin/core/ports.h"
-#include "plugin/os/file.h"
+#include "plugin/ledger/owned_file.h"
 
 namespace dp::ledger {
 
 // The ledger in one file, <folder>/ledger.json (docs/ledger.md). Daemons are the only ones that
-// write into the folder. Of several the one that has read the file last keeps it: it is never
-// written by one that does not know what is in it.
+// write into the folder.
 class LedgerFile final : public core::LedgerStore {
  public:
   explicit LedgerFile(const std::string& folder);
@@ -26,12 +24,11 @@ class LedgerFile final : public core::LedgerStore {
   absl::StatusOr<core::Ledger> Load() override;
   // Waits for the disk, and for another daemon that writes.
   absl::Status Save(const core::Ledger& ledger) override;
-  bool IsTakenOver() override;
+  bool IsTakenOver() override { return file_.IsTakenOver(); }
 
  private:
   const std::string folder_;
-  const std::string path_;
-  std::optional<os::FileId> known_;  // the file as it was read or written last
+  OwnedFile file_;
 };
 
 }  // namespace dp::ledger

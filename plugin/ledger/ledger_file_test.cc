@@ -78,27 +78,28 @@ TEST_F(LedgerFileTest, RefusesAFolderThatCannotBeMade) {
 
   std::ofstream(scratch_.path() + "/state") << "a file";
   EXPECT_EQ(std::string(file_.Prepare().message()),
-            "cannot create " + Path("ledger.json.new") + ": Not a directory");
+            "cannot open " + folder_ + "/: Not a directory");
 }
 
 TEST_F(LedgerFileTest, RefusesAFolderThatCannotBeWrittenTo) {
   ASSERT_TRUE(file_.Prepare().ok());
-  const fakes::FakeSyscalls syscalls({{.call = 1, .error = EROFS}});
+  const fakes::FakeSyscalls syscalls({{.call = 2, .error = EROFS}});
   const absl::Status status = file_.Prepare();
   EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(std::string(status.message()),
             "cannot create " + Path("ledger.json.new") + ": Read-only file system");
-  EXPECT_THAT(syscalls.calls(), ElementsAre("mkdir state", "open ledger.json.new"));
+  EXPECT_THAT(syscalls.calls(), ElementsAre("mkdir state", "open ", "open ledger.json.new"));
 }
 
+// It tries with the folder locked, since an older daemon may be writing that very file.
 TEST_F(LedgerFileTest, RefusesAFullDisk) {
   ASSERT_TRUE(file_.Prepare().ok());
   {
-    const fakes::FakeSyscalls syscalls({{.call = 2, .error = ENOSPC}});
+    const fakes::FakeSyscalls syscalls({{.call = 3, .error = ENOSPC}});
     EXPECT_EQ(std::string(file_.Prepare().message()),
               "cannot write " + Path("ledger.json.new") + ": No space left on device");
-    EXPECT_THAT(syscalls.calls(), ElementsAre("mkdir state", "open ledger.json.new", "write",
-                                              "unlink ledger.json.new"));
+    EXPECT_THAT(syscalls.calls(), ElementsAre("mkdir state", "open ", "open ledger.json.new",
+                                              "write", "unlink ledger.json.new"));
   }
   EXPECT_THAT(Names(), IsEmpty());
 }

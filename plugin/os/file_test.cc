@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <string>
 
@@ -135,6 +137,21 @@ TEST_F(FileTest, TellsAFileFromItsReplacement) {
   // The first one is still there while the second one is made, so it has another inode.
   ASSERT_TRUE(WriteFileAtomically(Path("f"), "2", 0600).ok());
   EXPECT_NE(FindFile(Path("f")), first);
+}
+
+TEST_F(FileTest, LocksAFolderUntilItIsClosed) {
+  auto lock = LockFolder(directory_);
+  ASSERT_TRUE(lock.ok()) << lock.status();
+  const base::UniqueFd other(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  EXPECT_EQ(::flock(other.get(), LOCK_EX | LOCK_NB), -1);
+  EXPECT_EQ(errno, EWOULDBLOCK);
+  lock->Reset();
+  EXPECT_EQ(::flock(other.get(), LOCK_EX | LOCK_NB), 0);
+}
+
+TEST_F(FileTest, NamesTheFolderThatCannotBeLocked) {
+  EXPECT_EQ(LockFolder("/nowhere").status(),
+            absl::NotFoundError("cannot open /nowhere/: No such file or directory"));
 }
 
 }  // namespace
