@@ -226,6 +226,14 @@ void test_matrix(void)
 	}
 }
 
+void test_matrix_untouched(void)
+{
+	static const struct row row = { "untouched", "ok", NULL, use_fixed_window };
+
+	for (enum vfio_way way = 0; way < VFIO_WAYS; way++)
+		check_row(way, &row);
+}
+
 void test_matrix_without_series(void)
 {
 	static const struct row row = { "kernel without the series", "ok, and cannot be moved", NULL, do_without_series };

@@ -26,6 +26,8 @@ void tell_defaults(void);
 
 /* Every way, every kind of device, every way to place the window. */
 void test_matrix(void);
+/* Of these only the window that nobody moves: for any kernel. */
+void test_matrix_untouched(void);
 
 /*
  * For a kernel without the series: that it works, that it has nothing to move a
