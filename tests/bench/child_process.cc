@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -96,6 +97,14 @@ absl::StatusOr<std::int64_t> ChildProcess::CountWakeups() const {
     return absl::InternalError(fmt::format("cannot read {}: {}", threads, error.message()));
   }
   return count;
+}
+
+absl::StatusOr<std::chrono::nanoseconds> ChildProcess::ReadCpuTime() const {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &time) != 0)
+    return absl::InternalError(fmt::format("cannot read the processor time of process {}", pid_));
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 absl::Status ChildProcess::KeepsRunningFor(std::chrono::milliseconds time) const {

@@ -43,6 +43,8 @@ class ChildProcess {
   // How often its threads have gone to sleep by themselves, and so been woken: voluntary context
   // switches. A thread that has ended takes its count along. Internal: /proc does not say.
   absl::StatusOr<std::int64_t> CountWakeups() const;
+  // That all its threads have used, those that have ended too. Internal: the kernel does not say.
+  absl::StatusOr<std::chrono::nanoseconds> ReadCpuTime() const;
   // Waits that long. Internal: the program ended meanwhile; what it said.
   absl::Status KeepsRunningFor(std::chrono::milliseconds time) const;
   // Sends SIGTERM and waits for the end. Returns how long it took. Internal: it does not end, or

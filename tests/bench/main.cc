@@ -22,15 +22,21 @@ int main(int argc, char** argv) {
   cli.add_option("--starts", effort.starts, "How often the daemon is started.")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  cli.add_option("--disk", effort.disk, "A folder on a disk, for the ledger.")
+      ->check(CLI::ExistingDirectory)
+      ->capture_default_str();
   cli.add_flag("--quick", quick, "Take a look at everything, and measure nothing worth a table.");
   CLI11_PARSE(cli, argc, argv);
   if (quick) {
-    effort = {.groups = 8,
+    effort = {.disk = effort.disk,
+              .groups = 8,
               .starts = 1,
               .allocations = 50,
+              .disk_allocations = 5,
               .list_updates = 2,
               .unbindings = 2,
               .restarts = 3,
+              .looks = 1,
               .idle_seconds = 1};
   }
 
@@ -48,9 +54,13 @@ int main(int argc, char** argv) {
       {"exec_to_listed_ms", samples.exec_to_listed_ms},
       {"allocate_p50_us", samples.allocate_p50_us},
       {"allocate_p99_us", samples.allocate_p99_us},
+      {"disk_allocate_ms", samples.disk_allocate_ms},
+      {"disk_sync_ms", samples.disk_sync_ms},
       {"list_update_ms", samples.list_update_ms},
       {"unbound_to_listed_ms", samples.unbound_to_listed_ms},
       {"restart_to_registered_ms", samples.restart_to_registered_ms},
+      {"look_cpu_ms", samples.look_cpu_ms},
+      {"give_back_cpu_ms", samples.give_back_cpu_ms},
       {"sigterm_to_exit_ms", samples.sigterm_to_exit_ms},
       {"sockets_left", samples.sockets_left},
       {"anonymous_mib", samples.anonymous_mib},

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/scenario.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string_view>
 
 #include "plugin/base/status_macros.h"
+#include "plugin/base/unique_fd.h"
 #include "tests/bench/child_process.h"
 #include "tests/bench/statistics.h"
 #include "tests/fakes/fake_kubelet.h"
+#include "tests/fakes/fake_pod_resources.h"
+#include "tests/fakes/msi_window_kernel.h"
 #include "tests/fakes/sysfs_tree.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/uevent_sender.h"
 
 // The kubelet runs in this process and the daemon in one of its own, on the same cores: what the
@@ -25,6 +37,9 @@ constexpr char kResource[] = "vfio.example/disk";
 constexpr double kKibPerMib = 1024;
 // Devices that are allocated in turn. Each holds a window, and the pool has 111 of them.
 constexpr std::uint32_t kAllocatedDevices = 64;
+// That pods have when the daemon looks at them.
+constexpr std::uint32_t kReservedDevices = 256;
+constexpr std::chrono::seconds kReleaseDeadline{15};
 
 double Milliseconds(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
@@ -32,6 +47,35 @@ double Milliseconds(Clock::duration time) {
 
 double Microseconds(Clock::duration time) {
   return std::chrono::duration<double, std::micro>(time).count();
+}
+
+absl::Status DiskError(std::string_view path) {
+  return absl::InternalError(fmt::format("{}: {}", path, std::strerror(errno)));
+}
+
+// How long the disk takes for what a write of the ledger makes it do: a new file with as many bytes
+// to the disk, in the place of an old one, and the folder to the disk.
+absl::StatusOr<Clock::duration> SyncAsForLedger(const std::string& folder) {
+  const std::string path = folder + "/bench";
+  const std::string content(std::filesystem::file_size(folder + "/ledger.json"), 'x');
+  const base::UniqueFd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid()) return DiskError(folder);
+  const base::UniqueFd file(
+      ::open((path + ".new").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file.valid()) return DiskError(path);
+  if (::write(file.get(), content.data(), content.size()) < 0) return DiskError(path);
+  const auto begin = Clock::now();
+  if (::fsync(file.get()) < 0) return DiskError(path);
+  if (::rename((path + ".new").c_str(), path.c_str()) < 0) return DiskError(path);
+  if (::fsync(directory.get()) < 0) return DiskError(folder);
+  return Clock::now() - begin;
+}
+
+absl::Status MustBeOnDisk(const std::string& folder) {
+  struct statfs system {};
+  if (::statfs(folder.c_str(), &system) < 0) return DiskError(folder);
+  if (system.f_type != TMPFS_MAGIC) return absl::OkStatus();
+  return absl::InvalidArgumentError(folder + " is in memory, and no disk");
 }
 
 // All that the daemon sees of the world: a host with N groups, its device nodes, and folders.
@@ -54,16 +98,19 @@ class Host {
                                              kResource, any.vendor, any.device));
   }
 
-  [[nodiscard]] std::vector<std::string> Command(const std::string& daemon) const {
+  [[nodiscard]] std::vector<std::string> Command(const std::string& daemon,
+                                                 const std::string& ledger_folder) const {
     return {daemon,
             "--config=" + Path("config.yaml"),
             "--kubelet-dir=" + kubelet_folder(),
             "--sysfs-root=" + sysfs_.path(),
             "--dev-root=" + Path("dev"),
             "--state-dir=" + Path("state"),
-            "--data-dir=" + Path("data"),
-            "--pod-resources-socket=" + Path("pods.sock")};
+            "--data-dir=" + ledger_folder,
+            "--pod-resources-socket=" + pods_socket()};
   }
+  [[nodiscard]] std::string ledger_folder() const { return Path("data"); }
+  [[nodiscard]] std::string pods_socket() const { return Path("pods.sock"); }
   [[nodiscard]] std::string log_path() const { return Path("log"); }
   [[nodiscard]] std::string kubelet_folder() const { return Path("kubelet"); }
   [[nodiscard]] std::uint32_t groups() const { return groups_; }
@@ -83,6 +130,18 @@ class Host {
                            .driver = to_vfio ? "vfio-pci" : "nvme",
                            .numa_node = nodes.empty() ? -1 : static_cast<int>(nodes[0].id()),
                            .cdev = to_vfio ? "vfio0" : ""});
+  }
+
+  // What this many groups' msi_window shows is up to a kernel from now on; with its end, each group
+  // has the default window.
+  void Obey(fakes::MsiWindowKernel& kernel, std::uint32_t count) const {
+    for (std::uint32_t group = 0; group < count; ++group) {
+      kernel.Add(group, fmt::format("{}/kernel/iommu_groups/{}/msi_window", sysfs_.path(), group));
+    }
+  }
+  void ResetWindows(std::uint32_t count) {
+    for (std::uint32_t group = 0; group < count; ++group)
+      sysfs_.SetMsiWindow(group, "0x08000000 0x00100000");
   }
 
   // Sockets in the kubelet's folder that are not the kubelet's.
@@ -106,16 +165,22 @@ class Host {
 // One start of the daemon, and what is measured of it, in this order.
 class Run {
  public:
-  Run(Host& host, fakes::UeventSender& uevents, const Effort& effort, Samples& samples)
+  Run(Host& host, fakes::UeventSender& uevents, const Effort& effort, std::string ledger_folder,
+      Samples& samples)
       : host_(host),
         uevents_(uevents),
         effort_(effort),
+        ledger_folder_(std::move(ledger_folder)),
         samples_(samples),
-        kubelet_(host.kubelet_folder()) {}
+        kubelet_(host.kubelet_folder()),
+        pods_(host.pods_socket()) {}
 
-  absl::Status Start(const std::string& daemon) {
+  // `option` is one more of the daemon.
+  absl::Status Start(const std::string& daemon, const std::string& option = "") {
     kubelet_.Start();
-    ASSIGN_OR_RETURN(daemon_, ChildProcess::Start(host_.Command(daemon), host_.log_path()));
+    std::vector<std::string> command = host_.Command(daemon, ledger_folder_);
+    if (!option.empty()) command.push_back(option);
+    ASSIGN_OR_RETURN(daemon_, ChildProcess::Start(command, host_.log_path()));
     if (absl::Status listed = kubelet_.WaitForDevices(kResource, host_.groups()); !listed.ok()) {
       // If it has ended, what it said explains more.
       RETURN_IF_ERROR(daemon_->KeepsRunningFor(std::chrono::milliseconds(0)));
@@ -134,19 +199,71 @@ class Run {
   }
 
   absl::Status Allocate() {
-    const auto in_turn = std::min<std::size_t>(devices_.size(), kAllocatedDevices);
-    const int warm_up = effort_.allocations / 10;
-    std::vector<double> times;
-    for (int i = -warm_up; i < effort_.allocations; ++i) {
-      const std::string& device = devices_[static_cast<std::size_t>(i + warm_up) % in_turn];
-      const auto begin = Clock::now();
-      const grpc::Status status = kubelet_.Allocate(kResource, {device}, nullptr);
-      if (i >= 0) times.push_back(Microseconds(Clock::now() - begin));
-      if (!status.ok())
-        return absl::InternalError("Allocate of " + device + ": " + status.error_message());
+    ASSIGN_OR_RETURN(const std::vector<Clock::duration> times,
+                     TimeAllocations(effort_.allocations));
+    std::vector<double> us;
+    for (const Clock::duration time : times) us.push_back(Microseconds(time));
+    samples_.allocate_p50_us.push_back(Percentile(us, 50));
+    samples_.allocate_p99_us.push_back(Percentile(us, 99));
+    return absl::OkStatus();
+  }
+
+  // The ledger is on a disk. After each call the disk is asked to do again what it did for it, so
+  // that both see the same disk.
+  absl::Status AllocateOnDisk() {
+    ASSIGN_OR_RETURN(
+        const std::vector<Clock::duration> times, TimeAllocations(effort_.disk_allocations, [this] {
+          ASSIGN_OR_RETURN(const Clock::duration sync, SyncAsForLedger(ledger_folder_));
+          samples_.disk_sync_ms.push_back(Milliseconds(sync));
+          return absl::OkStatus();
+        }));
+    for (const Clock::duration time : times)
+      samples_.disk_allocate_ms.push_back(Milliseconds(time));
+    return absl::OkStatus();
+  }
+
+  // Devices are reserved by pods that are there, and later by pods that are gone. In processor
+  // time, since nobody waits for the daemon then.
+  absl::Status Reconcile() {
+    const auto reserved = std::min<std::size_t>(devices_.size(), kReservedDevices);
+    const std::size_t share = (reserved + kAllocatedDevices - 1) / kAllocatedDevices;
+    fakes::MsiWindowKernel kernel;
+    host_.Obey(kernel, static_cast<std::uint32_t>(reserved));
+    std::vector<core::PodDevices> pods;
+    for (std::size_t i = 0; i < reserved; i += share) {
+      const auto first = devices_.begin() + static_cast<std::ptrdiff_t>(i);
+      const auto last = first + static_cast<std::ptrdiff_t>(std::min(share, reserved - i));
+      RETURN_IF_ERROR(AllocateOnce({first, last}));
+      pods.push_back({.pod = {.space = "default", .name = fmt::format("vm-{}", i)},
+                      .container = "compute",
+                      .resource = kResource,
+                      .devices = {first, last}});
     }
-    samples_.allocate_p50_us.push_back(Percentile(times, 50));
-    samples_.allocate_p99_us.push_back(Percentile(times, 99));
+    pods_.SetPods(pods);
+    pods_.Start();
+    RETURN_IF_ERROR(pods_.WaitForCalls(1));
+    for (int look = 0; look < effort_.looks; ++look) {
+      ASSIGN_OR_RETURN(const auto before, daemon_->ReadCpuTime());
+      RETURN_IF_ERROR(pods_.WaitForCalls(look + 2));
+      ASSIGN_OR_RETURN(const auto after, daemon_->ReadCpuTime());
+      samples_.look_cpu_ms.push_back(Milliseconds(after - before));
+    }
+    pods_.SetPods(std::vector<core::PodDevices>{});
+    ASSIGN_OR_RETURN(const auto before, daemon_->ReadCpuTime());
+    const auto deadline = Clock::now() + kReleaseDeadline;
+    while (HasReservations()) {
+      if (Clock::now() > deadline) {
+        return absl::InternalError(fmt::format("there are reservations {} s after the last pod",
+                                               kReleaseDeadline.count()));
+      }
+      RETURN_IF_ERROR(daemon_->KeepsRunningFor(std::chrono::milliseconds(20)));
+    }
+    ASSIGN_OR_RETURN(const auto after, daemon_->ReadCpuTime());
+    samples_.give_back_cpu_ms.push_back(Milliseconds(after - before));
+    for (std::uint32_t group = 0; group < reserved; ++group) {
+      if (kernel.WindowOf(group) != core::kFixedWindow)
+        return absl::InternalError(fmt::format("the window of group {} was not given back", group));
+    }
     return absl::OkStatus();
   }
 
@@ -231,6 +348,35 @@ class Run {
   }
 
  private:
+  absl::Status AllocateOnce(const std::vector<std::string>& devices) {
+    const grpc::Status status = kubelet_.Allocate(kResource, devices, nullptr);
+    if (status.ok()) return absl::OkStatus();
+    return absl::InternalError("Allocate of " + devices.front() + ": " + status.error_message());
+  }
+
+  // How long each of `count` calls took, after a warm-up of a tenth of them; `after_each` of them.
+  absl::StatusOr<std::vector<Clock::duration>> TimeAllocations(
+      int count, const std::function<absl::Status()>& after_each = absl::OkStatus) {
+    const auto in_turn = std::min<std::size_t>(devices_.size(), kAllocatedDevices);
+    const int warm_up = count / 10;
+    std::vector<Clock::duration> times;
+    for (int i = -warm_up; i < count; ++i) {
+      const std::string& device = devices_[static_cast<std::size_t>(i + warm_up) % in_turn];
+      const auto begin = Clock::now();
+      RETURN_IF_ERROR(AllocateOnce({device}));
+      if (i < 0) continue;
+      times.push_back(Clock::now() - begin);
+      RETURN_IF_ERROR(after_each());
+    }
+    return times;
+  }
+
+  [[nodiscard]] bool HasReservations() const {
+    std::ifstream file(ledger_folder_ + "/ledger.json");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    return text.find("\"allocations\"") != std::string::npos;
+  }
+
   // Until the first second without a wakeup: the last call has an aftermath, such as the pings with
   // which the kubelet's gRPC measures the connection. A daemon that never rests is measured as it
   // is.
@@ -257,8 +403,10 @@ class Run {
   Host& host_;
   fakes::UeventSender& uevents_;
   const Effort& effort_;
+  const std::string ledger_folder_;
   Samples& samples_;
   fakes::FakeKubelet kubelet_;
+  fakes::FakePodResources pods_;  // that serves for Reconcile()
   std::unique_ptr<ChildProcess> daemon_;
   std::vector<std::string> devices_;
 };
@@ -266,11 +414,12 @@ class Run {
 }  // namespace
 
 absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort) {
+  RETURN_IF_ERROR(MustBeOnDisk(effort.disk));
   Samples samples;
   fakes::UeventSender uevents;
   Host host(effort.groups);
   for (int start = 0; start < effort.starts; ++start) {
-    Run run(host, uevents, effort, samples);
+    Run run(host, uevents, effort, host.ledger_folder(), samples);
     RETURN_IF_ERROR(run.Start(daemon));
     RETURN_IF_ERROR(run.Allocate());
     RETURN_IF_ERROR(run.ReadMemory());
@@ -280,6 +429,22 @@ absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort)
     if (start == 0) RETURN_IF_ERROR(run.RestartKubelet());
     RETURN_IF_ERROR(run.Terminate());
   }
+  Samples not_shown;  // what these starts measure again, in other circumstances
+  Run reconciling(host, uevents, effort, host.ledger_folder(), not_shown);
+  RETURN_IF_ERROR(reconciling.Start(daemon, "--release-grace=1"));
+  RETURN_IF_ERROR(reconciling.Reconcile());
+  RETURN_IF_ERROR(reconciling.Terminate());
+  samples.look_cpu_ms = not_shown.look_cpu_ms;
+  samples.give_back_cpu_ms = not_shown.give_back_cpu_ms;
+  host.ResetWindows(effort.groups);
+
+  const fakes::TemporaryFolder folder(effort.disk);
+  Run on_disk(host, uevents, effort, folder.path(), not_shown);
+  RETURN_IF_ERROR(on_disk.Start(daemon));
+  RETURN_IF_ERROR(on_disk.AllocateOnDisk());
+  RETURN_IF_ERROR(on_disk.Terminate());
+  samples.disk_allocate_ms = not_shown.disk_allocate_ms;
+  samples.disk_sync_ms = not_shown.disk_sync_ms;
   return samples;
 }
 

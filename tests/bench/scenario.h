@@ -11,13 +11,16 @@ namespace dp::bench {
 
 // How much is measured.
 struct Effort {
+  std::string disk = "/var/tmp";  // a folder that is not in memory
   std::uint32_t groups = 256;
   int starts = 5;
-  int allocations = 2000;  // per start, after a warm-up of a tenth of it
-  int list_updates = 20;   // per start
-  int unbindings = 10;     // per start
-  int restarts = 100;      // of the kubelet, in the first start
-  int idle_seconds = 20;   // in the first start
+  int allocations = 2000;      // per start, after a warm-up of a tenth of it
+  int disk_allocations = 200;  // with the ledger in `disk`, in a start of its own
+  int list_updates = 20;       // per start
+  int unbindings = 10;         // per start
+  int restarts = 100;          // of the kubelet, in the first start
+  int looks = 4;          // at the kubelet's pods, with devices reserved, in a start of its own
+  int idle_seconds = 20;  // in the first start
 };
 
 // The samples, in the order in which they were taken; what each figure means stands in
@@ -27,9 +30,13 @@ struct Samples {
   std::vector<double> exec_to_listed_ms;
   std::vector<double> allocate_p50_us;
   std::vector<double> allocate_p99_us;
+  std::vector<double> disk_allocate_ms;
+  std::vector<double> disk_sync_ms;
   std::vector<double> list_update_ms;
   std::vector<double> unbound_to_listed_ms;
   std::vector<double> restart_to_registered_ms;
+  std::vector<double> look_cpu_ms;
+  std::vector<double> give_back_cpu_ms;
   std::vector<double> sigterm_to_exit_ms;
   std::vector<double> sockets_left;
   std::vector<double> anonymous_mib;
