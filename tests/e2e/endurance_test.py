@@ -34,6 +34,13 @@ def reboot_fixture(node):
     return scenarios.reboot(node)
 
 
+@pytest.fixture(scope="module", name="come_back")
+def come_back_fixture(node, reboot):
+    """Facts of two power cuts under one pod; after the other one, as it leaves other devices."""
+    assert reboot
+    return scenarios.come_back(node)
+
+
 class TestEndurance:
     """Plugin and kubelet are killed while the VM reads."""
 
@@ -71,3 +78,39 @@ class TestReboot:
         [window] = reboot.again.during.msi
         assert window != KERNEL_DEFAULT
         assert reboot.again.sha256 == chain.expected_sha256()
+
+
+class TestReturn:
+    """The power is cut while the VM runs, and the kubelet starts its container again with the answer it once got."""
+
+    def test_kernel_forgets(self, come_back):
+        assert come_back.before.msi != [KERNEL_DEFAULT]
+        assert come_back.woken.msi == [KERNEL_DEFAULT]
+        assert come_back.woken.number == come_back.before.number
+
+    def test_window_is_written_again(self, come_back):
+        assert come_back.after.msi == come_back.before.msi
+        [reservation] = come_back.held
+        assert reservation["pod"]["name"] == "vm-comes-back-node"
+
+    def test_allocate_is_not_called_again(self, come_back):
+        assert "allocated" not in come_back.plugin_log
+
+    def test_vm_is_told_the_same_and_reads_the_same(self, come_back):
+        first, second = come_back.settings
+        assert first == second
+        assert come_back.sums == [chain.expected_sha256()] * 2
+
+    def test_node_of_another_group_is_not_handed_out(self, come_back):
+        assert come_back.moved.number != come_back.before.number
+        assert come_back.namesake.number == come_back.before.number
+        assert (f"GroupChanged: device 0000:00:10.0 is in IOMMU group {come_back.moved.number} now, and was in "
+                f"{come_back.before.number}") in come_back.refusal
+
+    def test_namesake_keeps_its_window(self, come_back):
+        assert come_back.namesake.msi == [KERNEL_DEFAULT]
+
+    def test_next_vm_has_a_window(self, come_back):
+        [window] = come_back.again.during.msi
+        assert window != KERNEL_DEFAULT
+        assert come_back.again.sha256 == chain.expected_sha256()

@@ -8,6 +8,7 @@ import base64
 import dataclasses
 import json
 import pathlib
+import re
 import tempfile
 import time
 
@@ -102,6 +103,22 @@ class Reboot:
     pod: dict              # status of the VM's pod
     left: list[dict]       # reservations when the grace time is over
     again: VmRun           # the next VM
+
+
+@dataclasses.dataclass(frozen=True)
+class Return:
+    """A node whose power is cut twice under a VM whose pod goes on, with the answer to Allocate that the kubelet once got."""
+    before: Group           # the NVMe's group while the VM runs at first
+    woken: Group            # after the first cut, before the plugin runs again
+    after: Group            # while the VM runs again
+    settings: list[dict]    # in the pod, both times
+    sums: list[str]         # of what the VM has read, both times
+    held: list[dict]        # reservations of the ledger then
+    plugin_log: str         # of the plugin after the first cut
+    moved: Group            # the NVMe's group after the second cut, with a device in front of it
+    namesake: Group         # that device's group then
+    refusal: str            # why the container does not start then
+    again: VmRun            # the next VM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,6 +287,37 @@ def reboot(node):
     return Reboot(held, woken, pod["status"], left, again)
 
 
+def come_back(node):
+    """The power is cut under a VM whose pod goes on; the second time its group has another number afterwards."""
+    name = "vm-comes-back"
+    start_plugin(node, "enforce")
+    manifest = vm_manifest(name)
+    manifest["spec"]["restartPolicy"] = "Always"
+    with step(f"VM {name}: manifest to checksum"):
+        start_vm(node, name, manifest)
+    before = describe_group(node, nvme(node))
+    _cut_power(node, name, DEVICES)
+    woken = describe_group(node, nvme(node))
+    plugin = _bring_back(node, name, manifest)
+    with step(f"VM {name}: reads again"):
+        wait_for(node, "the guest has read its disk again",
+                 lambda: len(_done_lines(node, name)) == 2, idle_s=25, evidence=lambda: pod_evidence(node, name))
+    after, held = describe_group(node, nvme(node)), reservations(node)
+    output, plugin_log = pod_output(node, name), _output_of(node, plugin)
+
+    _cut_power(node, name, [*DEVICES, "early"])
+    _bring_back(node, name, manifest)
+    with step(f"VM {name}: is not started with the node of another group"):
+        refusal = wait_for(node, "the container is refused", lambda: _waiting_message(node, name, "GroupChanged"),
+                           idle_s=25, evidence=lambda: pod_evidence(node, name))
+    moved, namesake = describe_group(node, nvme(node)), describe_group(node, node.bdfs[-1])
+    end_pod(node, name, name)
+    again = run_vm(node, "vm-after-it")
+    stop_plugin(node)
+    return Return(before, woken, after, settings_of(output), re.findall(r"^guest: sha256 (\w+)", output, re.MULTILINE),
+                  held, plugin_log, moved, namesake, refusal, again)
+
+
 def binding(node):
     """Devices bound by the plugin, and given back when the configuration does not want them."""
     wanted = binding_config(bind=True)
@@ -324,6 +372,54 @@ def without_knob(node):
     log = pod_output(node, PLUGIN_POD)
     stop_plugin(node)
     return WithoutKnob(kernel_release(node), node.bdfs, offer, run, log)
+
+
+# A pod that a reboot does not end
+
+
+def _cut_power(node, vm, kinds):
+    """Cuts the power under the VM `vm`; afterwards the node has the devices `kinds`, and no pod yet."""
+    # A stopped kubelet does not see that its pods are withdrawn.
+    node.run("pkill -STOP -x kubelet")
+    node.withdraw(vm)
+    node.withdraw("plugin")
+    node.run("sync")
+    node.power_cycle(kernels.find("patched"), kinds, bound=True)
+
+
+def _bring_back(node, vm, manifest):
+    """Starts the plugin, and gives the kubelet the pod of before as soon as the plugin has registered; returns the plugin's manifest.
+
+    As on a node of a cluster, where the kubelet hears of its pods later than it starts: it refuses a pod with devices whose plugin
+    has not registered (kubernetes #125579).
+    """
+    plugin = plugin_manifest()
+    apply(node, "plugin", plugin)
+    with step("the plugin registers, and the pod comes back"):
+        wait_for(node, "the plugin has registered",
+                 lambda: _output_of(node, plugin).count("registered resource=") >= 2,
+                 idle_s=30, evidence=lambda: pod_evidence(node, PLUGIN_POD))
+        node.apply(vm, yaml.safe_dump(manifest))
+    return plugin
+
+
+def _output_of(node, manifest):
+    """What this very pod has printed, and none of its name before it."""
+    return node.ask(f"cat /var/log/pods/*_{manifest['metadata']['uid']}/*/*.log").out
+
+
+def _done_lines(node, vm):
+    return re.findall(r"^guest: done", pod_output(node, vm), re.MULTILINE)
+
+
+def _waiting_message(node, vm, word):
+    """What the kubelet says of the container it does not start, if there is `word` in it."""
+    pod = find_pod(node, vm)
+    for status in pod["status"].get("containerStatuses", []) if pod else []:
+        message = status["state"].get("waiting", {}).get("message", "")
+        if word in message:
+            return message
+    return None
 
 
 # Devices that are left to the kernel

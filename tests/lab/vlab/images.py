@@ -50,7 +50,7 @@ def disk(archives):
         shutil.rmtree(store)
 
     # An archive's own directory in the cache is named by its content.
-    inputs = [str(path) for path in archives] + [pathlib.Path(__file__)]
+    inputs = [str(path) for path in archives] + [pathlib.Path(__file__), pathlib.Path(disks.__file__)]
     return cache.entry("images", inputs, make) / "images.img"
 
 

@@ -11,10 +11,12 @@ MEMORY_MIB = 1536
 NVME_MIB = 16
 NVME_SEED = "vfio-doorbell lab"
 FIRST_DEVICE_SLOT = 0x10
+EARLY_SLOT = 0x0f
 KINDS = {
     "nvme": "an NVMe disk with a known pattern (MSI-X)",
     "edu": "QEMU's edu device (MSI)",
     "pair": "two edu functions of one slot: without ACS one IOMMU group",
+    "early": "an edu device in front of all others, which gives their IOMMU groups other numbers",
 }
 
 
@@ -44,14 +46,14 @@ def make_devices(kinds, directory, vfio=True):
     """Arguments for the devices `kinds`, one slot each; their disks are made in `directory`."""
     arguments, bdfs = [], []
     for number, kind in enumerate(kinds):
-        slot = f"{FIRST_DEVICE_SLOT + number:02x}"
+        slot = f"{EARLY_SLOT if kind == 'early' else FIRST_DEVICE_SLOT + number:02x}"
         bdfs.append(f"0000:00:{slot}.0")
         if kind == "nvme":
             overlay = directory / f"nvme{number}.qcow2"
             disks.make_overlay(nvme_image(), overlay)
             arguments += ["-drive", f"file={overlay},if=none,id=nvme{number},cache=unsafe",
                           "-device", f"nvme,drive=nvme{number},serial=lab{number},addr={slot}.0"]
-        elif kind == "edu":
+        elif kind in ("edu", "early"):
             arguments += ["-device", f"edu,addr={slot}.0"]
         elif kind == "pair":
             bdfs.append(f"0000:00:{slot}.1")
@@ -62,10 +64,12 @@ def make_devices(kinds, directory, vfio=True):
 
 def qemu_command(kernel, root, images, tap, devices):
     """QEMU for a node: GICv3 with ITS, SMMUv3 in front of PCI, and EL2 so that KVM works in it."""
+    # A device has its group from the moment it gets a driver: with lab.vfio in that order, and so not from the kernel's own before.
     # iomem=relaxed: a kernel with strict checks (Debian's) would not let msi-address read a BAR that
     # vfio-pci holds.
     append = (f"console=ttyAMA0 quiet root=/dev/vda rw iomem=relaxed "
-              f"lab.vfio={','.join(devices.bdfs) if devices.vfio else ''}")
+              + (f"initcall_blacklist=nvme_init lab.vfio={','.join(sorted(devices.bdfs))}" if devices.vfio else ""))
+    # What the node has flushed must be there after a power cut, as on a disk: not cache=unsafe.
     return [
         "qemu-system-aarch64",
         "-M", "virt,gic-version=3,iommu=smmuv3,virtualization=on", "-cpu", "max,pauth-impdef=on",
@@ -75,9 +79,9 @@ def qemu_command(kernel, root, images, tap, devices):
         "-nodefaults", "-display", "none", "-serial", "file:serial.log",
         "-kernel", str(kernel.image), *(["-initrd", str(kernel.initrd)] if kernel.initrd else []),
         "-append", append,
-        "-drive", f"file={root},if=none,id=root,cache=unsafe",
+        "-drive", f"file={root},if=none,id=root,cache=writeback",
         "-device", "virtio-blk-pci,drive=root,addr=1",
-        "-drive", f"file={images},if=none,id=images,cache=unsafe",
+        "-drive", f"file={images},if=none,id=images,cache=writeback",
         "-device", "virtio-blk-pci,drive=images,addr=2",
         "-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no",
         "-device", "virtio-net-pci,netdev=net,addr=3,romfile=",

@@ -7,6 +7,11 @@ import select
 import signal
 import subprocess
 
+from .errors import LabError
+
+# A machine that a build loads takes its time to take a large process down.
+KILL_S = 60
+
 
 @dataclasses.dataclass(frozen=True)
 class Process:
@@ -31,7 +36,7 @@ class Process:
         return self.started != 0 and _start_time(self.pid) == self.started
 
     def stop(self, grace_s=10):
-        """Ends it: asks, waits up to `grace_s`, then insists."""
+        """Ends it: asks, waits up to `grace_s`, then insists. When this returns, it is gone."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -39,10 +44,11 @@ class Process:
         try:
             if not self.is_alive():
                 return
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_S)):
                 signal.pidfd_send_signal(handle, number)
-                if select.select([handle], [], [], grace_s)[0]:
+                if select.select([handle], [], [], wait_s)[0]:
                     return
+            raise LabError(f"process {self.pid} did not end within {KILL_S} s of SIGKILL")
         except ProcessLookupError:
             pass
         finally:

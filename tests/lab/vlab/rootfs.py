@@ -57,7 +57,7 @@ def build(kubelet_version=golang.DEFAULT_KUBELET):
         disks.make_ext4(tree, place / "root.img", DISK_MIB)
         shutil.rmtree(tree)
 
-    inputs = [str(debs), str(kubelet), NODE_FILES, pathlib.Path(__file__)]
+    inputs = [str(debs), str(kubelet), NODE_FILES, pathlib.Path(__file__), pathlib.Path(disks.__file__)]
     return cache.entry("rootfs", inputs, make)
 
 
