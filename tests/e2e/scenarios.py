@@ -431,7 +431,7 @@ def _mount_in_a_namespace(node, bdf):
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
         (place / "tree").mkdir()
-        disks.make_ext4(place / "tree", place / "image", 1)
+        disks.make_ext4(place / "tree", place / "image", 1, journal=False)
         image = base64.b64encode((place / "image").read_bytes()).decode()
     node.run(f"base64 -d > {disk_of(node, bdf)}", stdin=image)
     node.run(f"""
