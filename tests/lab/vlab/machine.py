@@ -67,7 +67,7 @@ def qemu_command(kernel, root, images, tap, devices):
     # A device has its group from the moment it gets a driver: with lab.vfio in that order, and so not from the kernel's own before.
     # iomem=relaxed: a kernel with strict checks (Debian's) would not let msi-address read a BAR that
     # vfio-pci holds.
-    append = (f"console=ttyAMA0 quiet root=/dev/vda rw iomem=relaxed "
+    append = ("console=ttyAMA0 quiet root=/dev/vda rw iomem=relaxed "
               + (f"initcall_blacklist=nvme_init lab.vfio={','.join(sorted(devices.bdfs))}" if devices.vfio else ""))
     # What the node has flushed must be there after a power cut, as on a disk: not cache=unsafe.
     return [
