@@ -21,12 +21,24 @@
 #include "plugin/core/grant.h"
 #include "plugin/core/pci_address.h"
 #include "plugin/core/window.h"
+#include "plugin/guest/memory_map.h"
 
 // A configuration is read to its end even if something is wrong, so that its author sees every
 // mistake at once. So the readers below do not return errors: they report them, and go on with what
 // is left.
 namespace dp::config {
 namespace {
+
+// Of a pool that leaves the proven range: an example of a guest that has something there.
+std::string WhatIsThere(const core::Pool& pool) {
+  constexpr std::uint64_t kGib = 255;
+  const auto map = guest::MemoryMap({.ram = kGib * guest::kGib});
+  const guest::Verdict verdict =
+      guest::Judge({.base = pool.start, .size = pool.end - pool.start}, *map);
+  if (verdict.judgement == guest::Judgement::kAccept)
+    return "what else a VMM has there is not known";
+  return fmt::format("with {} GiB of RAM in QEMU, {}", kGib, verdict.reason);
+}
 
 // Collects what is wrong.
 class Report {
@@ -291,13 +303,13 @@ class Reader {
       // A group in its default window would look as if it had been given one of the pool.
       Fail(at, fmt::format("{} overlaps the kernel's default window [{:#x}, {:#x})", range,
                            core::kFixedWindow.base, kFixedEnd));
-    } else if (!allow_unproven && (pool.start < kProvenStart || pool.end > kProvenEnd)) {
-      Fail(
-          at,
-          fmt::format(
-              "{} leaves [{:#x}, {:#x}), the only range known to be free in every virtual machine; "
-              "window.allowUnproven: true lifts this",
-              range, kProvenStart, kProvenEnd));
+    } else if (!allow_unproven &&
+               (pool.start < guest::kProvenStart || pool.end > guest::kProvenEnd)) {
+      Fail(at,
+           fmt::format("{} leaves {}, the only range known to be free in every virtual machine: "
+                       "{}; window.allowUnproven: true lifts this",
+                       range, guest::FormatRange(guest::kProvenStart, guest::kProvenEnd),
+                       WhatIsThere(pool)));
     }
   }
 

@@ -10,24 +10,16 @@
 #include <string>
 #include <utility>
 
+#include "plugin/base/excerpt.h"
 #include "plugin/base/parse.h"
 #include "plugin/base/status_macros.h"
 
 namespace dp::sysfs {
 namespace {
 
-// What can be shown of a hostile text in one line of a log.
-std::string Excerpt(std::string_view text) {
-  constexpr std::size_t kLongest = 40;
-  std::string excerpt(text.substr(0, kLongest));
-  std::replace_if(
-      excerpt.begin(), excerpt.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  if (text.size() > kLongest) excerpt += "...";
-  return excerpt;
-}
-
 absl::Status Refuse(std::string_view text, std::string_view expected) {
-  return absl::InvalidArgumentError(fmt::format("holds \"{}\", not {}", Excerpt(text), expected));
+  return absl::InvalidArgumentError(
+      fmt::format("holds \"{}\", not {}", base::Excerpt(text), expected));
 }
 
 // Calls `use` with each line, without its newline, until it fails.
