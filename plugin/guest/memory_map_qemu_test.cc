@@ -57,7 +57,7 @@ Answer Ask(const Case& machine) {
 }
 
 std::vector<Range> MapIn(const std::string& text) {
-  static const std::regex region(
+  static const std::regex kRegion(
       "^ *([0-9a-f]{16})-([0-9a-f]{16}) \\(prio [^)]*\\): (alias )?([-a-z0-9]+)\\b.*");
   std::vector<Range> map;
   std::istringstream lines(text);
@@ -68,7 +68,7 @@ std::vector<Range> MapIn(const std::string& text) {
     if (line.empty()) in_memory = false;
     if (line == "address-space: memory") in_memory = true;
     std::smatch found;
-    if (!in_memory || !std::regex_match(line, found, region)) continue;
+    if (!in_memory || !std::regex_match(line, found, kRegion)) continue;
     Range range{.start = std::stoull(found[1], nullptr, 16),
                 .end = std::stoull(found[2], nullptr, 16) + 1,
                 .use = Use::kRam};

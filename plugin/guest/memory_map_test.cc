@@ -55,7 +55,7 @@ TEST(MemoryMapTest, IsRefusedWhereQemuDoesNotStart) {
 
 // What the pool of the configuration may be without `allowUnproven`.
 TEST(JudgeTest, TheProvenRangeIsFreeInEveryGuest) {
-  for (std::uint64_t ram = kMib; ram < 200 * 1024 * kGib; ram = ram * 3 / 2 + kMib) {
+  for (std::uint64_t ram = kMib; ram < 204800 * kGib; ram = ram * 3 / 2 + kMib) {
     for (const bool highmem : {false, true}) {
       for (const std::uint32_t slots : {0U, 256U}) {
         const auto map =

@@ -24,7 +24,7 @@ struct Vmi {
 // is that of memory.guest, else of the request for memory, else of its limit, as KubeVirt takes it
 // (pkg/virt-launcher/virtwrap/converter/vcpu, GetVirtualMemory). InvalidArgument: neither of them,
 // or without a size; names the field, as a JSON pointer.
-absl::StatusOr<Vmi> ParseVmi(std::string_view json);
+absl::StatusOr<Vmi> ParseVmi(std::string_view text);
 
 // What libvirt asks QEMU for: whole MiB, and no slots.
 Layout LayoutOf(const Vmi& vmi);
