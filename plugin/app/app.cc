@@ -186,6 +186,8 @@ absl::Status Daemon::CreateBroker(core::Config config) {
                        std::function<void()> done) { RunAside(std::move(work), std::move(done)); },
        .has_node =
            [this](const std::string& path) {
+             // Its node is outside of /dev/vfio, which is all that is mounted into our container.
+             if (path == "iommu") return sysfs_.directory().Follow("class/misc/iommu").ok();
              std::error_code error;
              return std::filesystem::exists(options_.dev_root + "/" + path, error);
            },

@@ -340,6 +340,7 @@ class Reader {
           resource.selectors.push_back(ReadSelector(selector));
         }
       }
+      if (const auto iommufd = Optional(element, "iommufd")) resource.iommufd = ReadBool(*iommufd);
       if (!is_named) continue;
       const auto [known, is_new] = variables.try_emplace(core::VariableSuffix(resource.name),
                                                          resource.name, name->node.line);

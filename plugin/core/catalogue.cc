@@ -111,9 +111,9 @@ void Catalogue::LogSkipped(const Inventory& inventory) {
 absl::StatusOr<std::vector<ResourceOffers>> Catalogue::OffersAfter(
     const Config& config, const Inventory& inventory) const {
   ASSIGN_OR_RETURN(auto all, OfferAll(inventory, config.resources));
-  for (ResourceOffers& resource : all) {
-    CheckGroupNodes(resource.offers, sources_.has_node);
-    sources_.explain(resource.offers);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    CheckGroupNodes(all[i].offers, config.resources[i].iommufd, sources_.has_node);
+    sources_.explain(all[i].offers);
   }
   return all;
 }
@@ -190,7 +190,8 @@ std::optional<Target> Catalogue::LookAtGroup(std::size_t resource, const Offer& 
   }
   std::optional<Offer> fresh = OfferGroup(*group, sources_.config.resources[resource]);
   if (!fresh || fresh->id != offer.id) return std::nullopt;
-  CheckGroupNodes(std::span(&*fresh, 1), sources_.has_node);
+  CheckGroupNodes(std::span(&*fresh, 1), sources_.config.resources[resource].iommufd,
+                  sources_.has_node);
   sources_.explain(std::span(&*fresh, 1));
   return Target{.offer = *std::move(fresh), .group = *std::move(group)};
 }

@@ -39,6 +39,8 @@ struct Selector {
 struct Resource {
   std::string name;                 // extended resource name: "vendor.example/nvme"
   std::vector<Selector> selectors;  // one that matches is enough
+  // Whether a container gets /dev/iommu, too: for a VMM that opens an iommufd by itself.
+  bool iommufd = false;
   int line = 0;
 };
 

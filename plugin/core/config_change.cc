@@ -22,7 +22,8 @@ ConfigChange PlanChange(const Config& current, Config next) {
     });
     if (same == wanted.end()) {
       if (IsServed(former)) change.removed.push_back(place);
-      change.config.resources.push_back({.name = former.name, .selectors = {}, .line = 0});
+      change.config.resources.push_back(
+          {.name = former.name, .selectors = {}, .iommufd = false, .line = 0});
       continue;
     }
     if (!IsServed(former)) change.added.push_back(place);

@@ -26,7 +26,7 @@ Settings::Group DescribeGroup(const Target& target, std::optional<Window> window
 }
 
 Grant MakeGrant(std::span<const Target> targets, const Settings& settings,
-                const std::string& settings_directory,
+                const std::string& settings_directory, bool iommufd,
                 const std::function<bool(const std::string&)>& has_node) {
   const std::string suffix = VariableSuffix(settings.resource);
   Grant grant;
@@ -35,6 +35,7 @@ Grant MakeGrant(std::span<const Target> targets, const Settings& settings,
 
   std::string functions;
   grant.device_nodes.emplace_back("/dev/vfio/vfio");
+  if (iommufd) grant.device_nodes.emplace_back("/dev/iommu");
   for (const Target& target : targets) {
     if (!functions.empty()) functions += ',';
     functions += target.offer.function;

@@ -43,11 +43,13 @@ std::string VariableSuffix(std::string_view resource);
 // `window` is the one in force.
 Settings::Group DescribeGroup(const Target& target, std::optional<Window> window);
 
-// The answer for these devices, whose settings lie in `settings_directory` on the host.
+// The answer for these devices, whose settings lie in `settings_directory` on the host. With
+// `iommufd` it has /dev/iommu, which is the same for all containers and opens nothing but what
+// device nodes beside it allow.
 // `has_node` tells whether the host has a device node, by its path below /dev; only then is a VFIO
 // character device handed over: sysfs names it on kernels that make none (CONFIG_VFIO_DEVICE_CDEV).
 Grant MakeGrant(std::span<const Target> targets, const Settings& settings,
-                const std::string& settings_directory,
+                const std::string& settings_directory, bool iommufd,
                 const std::function<bool(const std::string&)>& has_node);
 
 }  // namespace dp::core

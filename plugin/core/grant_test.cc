@@ -43,8 +43,8 @@ class MakeGrantTest : public ::testing::Test {
     settings_.resource = "vendor.example/nvme";
   }
 
-  Grant Make() {
-    return MakeGrant(targets_, settings_, "/state/0000:01:00.0",
+  Grant Make(bool iommufd = false) {
+    return MakeGrant(targets_, settings_, "/state/0000:01:00.0", iommufd,
                      [](const std::string& node) { return node == "vfio/devices/vfio4"; });
   }
 
@@ -64,6 +64,11 @@ TEST_F(MakeGrantTest, HandsOverNodesVariablesAndSettings) {
                                "/run/vfio-doorbell/VENDOR_EXAMPLE_NVME/settings.json")));
   EXPECT_EQ(grant.settings.container_path, "/run/vfio-doorbell/VENDOR_EXAMPLE_NVME");
   EXPECT_EQ(grant.settings.host_path, "/state/0000:01:00.0");
+}
+
+TEST_F(MakeGrantTest, HandsOverIommufdIfAskedTo) {
+  EXPECT_THAT(Make(true).device_nodes, ElementsAre("/dev/vfio/vfio", "/dev/iommu", "/dev/vfio/7",
+                                                   "/dev/vfio/devices/vfio4", "/dev/vfio/9"));
 }
 
 TEST_F(MakeGrantTest, TellsTheMode) {

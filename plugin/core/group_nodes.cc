@@ -5,8 +5,12 @@
 
 namespace dp::core {
 
-void CheckGroupNodes(std::span<Offer> offers, const HasNode& has_node) {
+void CheckGroupNodes(std::span<Offer> offers, bool iommufd, const HasNode& has_node) {
+  const bool lacks_iommufd = iommufd && !has_node("iommu");
   for (Offer& offer : offers) {
+    if (offer.healthy() && lacks_iommufd) {
+      offer.unhealthy_reason = "this host has no /dev/iommu (the kernel's CONFIG_IOMMUFD)";
+    }
     if (!offer.healthy() || has_node(fmt::format("vfio/{}", offer.group))) continue;
     if (!has_node("vfio/vfio")) return;
     offer.unhealthy_reason = fmt::format("its device node /dev/vfio/{} is missing", offer.group);

@@ -18,8 +18,10 @@ using HasNode = std::function<bool(const std::string&)>;
 // vfio_device_remove_group() in drivers/vfio/group.c), so one that is missing is about to come or
 // go, or was removed by hand.
 //
+// So are those of a resource with `iommufd`, if there is no /dev/iommu.
+//
 // Where not even /dev/vfio/vfio is seen, which is there whenever VFIO is, the nodes of the host are
 // not seen at all, and nothing is concluded.
-void CheckGroupNodes(std::span<Offer> offers, const HasNode& has_node);
+void CheckGroupNodes(std::span<Offer> offers, bool iommufd, const HasNode& has_node);
 
 }  // namespace dp::core

@@ -18,8 +18,9 @@ Offer Device(std::uint32_t group, std::string unhealthy_reason = "") {
   return offer;
 }
 
-std::vector<Offer> Check(std::vector<Offer> offers, const std::set<std::string>& nodes) {
-  CheckGroupNodes(offers, [&](const std::string& path) { return nodes.contains(path); });
+std::vector<Offer> Check(std::vector<Offer> offers, const std::set<std::string>& nodes,
+                         bool iommufd = false) {
+  CheckGroupNodes(offers, iommufd, [&](const std::string& path) { return nodes.contains(path); });
   return offers;
 }
 
@@ -34,6 +35,14 @@ TEST(GroupNodesTest, NamesTheNodeThatIsMissing) {
 TEST(GroupNodesTest, LeavesABetterReasonAlone) {
   const std::vector<Offer> offers = Check({Device(1, "it has no driver")}, {"vfio/vfio"});
   EXPECT_EQ(offers[0].unhealthy_reason, "it has no driver");
+}
+
+TEST(GroupNodesTest, MissesIommufdOnlyWhereItIsWanted) {
+  constexpr char kReason[] = "this host has no /dev/iommu (the kernel's CONFIG_IOMMUFD)";
+  const std::set<std::string> without{"vfio/vfio", "vfio/1"};
+  EXPECT_EQ(Check({Device(1)}, without, true)[0].unhealthy_reason, kReason);
+  EXPECT_TRUE(Check({Device(1)}, without)[0].healthy());
+  EXPECT_TRUE(Check({Device(1)}, {"vfio/vfio", "vfio/1", "iommu"}, true)[0].healthy());
 }
 
 TEST(GroupNodesTest, ConcludesNothingWhereNoNodesAreSeen) {
