@@ -189,6 +189,35 @@ resources:
   EXPECT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0"}).ok());
 }
 
+constexpr char kWithIommufd[] = R"(
+resources:
+  - name: vendor.example/nvme
+    selectors:
+      - {vendor: "1b36"}
+    iommufd: true
+)";
+
+TEST_F(AllocationTest, HandsOverIommufdWhereTheHostHasIt) {
+  WriteConfig(kWithIommufd);
+  sysfs_.AddFile("devices/virtual/misc/iommu/dev", "10:125\n");
+  sysfs_.AddLink("class/misc/iommu", "../../devices/virtual/misc/iommu");
+  AddDevice("0000:01:00.0", 11);
+  StartAndList(1);
+  v1beta1::ContainerAllocateResponse response;
+  ASSERT_TRUE(Allocate({"0000:01:00.0"}, &response).ok());
+  EXPECT_THAT(Nodes(response), ElementsAre("/dev/vfio/vfio", "/dev/iommu", "/dev/vfio/11"));
+}
+
+TEST_F(AllocationTest, SaysThatTheHostHasNoIommufd) {
+  WriteConfig(kWithIommufd);
+  AddDevice("0000:01:00.0", 11);
+  StartAndList(1);
+  EXPECT_EQ(kubelet_.Get(kResource).devices.at("0000:01:00.0").health(), "Unhealthy");
+  const grpc::Status status = Allocate({"0000:01:00.0"});
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(status.error_message(), HasSubstr("this host has no /dev/iommu"));
+}
+
 TEST_F(AllocationTest, NamesTheFileThatCannotBeWritten) {
   AddDevice("0000:01:00.0", 11);
   AddDevice("0000:02:00.0", 12);
