@@ -92,7 +92,7 @@ class Daemon final : public App {
         scanner_(sysfs_),
         knob_(sysfs_),
         drivers_(sysfs_, {.dev_root = options.dev_root, .root_argument = ReadRootArgument()}),
-        settings_(options.state_dir),
+        settings_(options.state_dir, options.cdi_dir),
         ledger_(options.data_dir),
         driver_store_(options.data_dir),
         pods_(*loop_, options.pod_resources_socket),

@@ -73,6 +73,9 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   AddText(cli, "--state-dir", options.state_dir,
           "The folder for the settings that containers get mounted. It must have this path on the "
           "host.");
+  AddText(
+      cli, "--cdi-dir", options.cdi_dir,
+      "The folder where container runtimes look for CDI specifications, for resources with cdi.");
   AddText(cli, "--data-dir", options.data_dir,
           "The folder of the ledger: what is reserved for whom. It must outlive a reboot.");
   AddText(cli, "--pod-resources-socket", options.pod_resources_socket,

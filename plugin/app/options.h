@@ -22,6 +22,7 @@ struct Options {
   std::string sysfs_root = "/sys";
   std::string dev_root = "/dev";
   std::string state_dir = "/run/vfio-doorbell";
+  std::string cdi_dir = "/run/cdi";
   std::string data_dir = "/var/lib/vfio-doorbell";
   std::string pod_resources_socket = "/var/lib/kubelet/pod-resources/kubelet.sock";
   std::chrono::seconds rescan_interval{60};

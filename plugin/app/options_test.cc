@@ -39,6 +39,7 @@ TEST(OptionsTest, TakesEveryFlagFromTheEnvironmentToo) {
       {"VFIO_DOORBELL_SYSFS_ROOT", &Options::sysfs_root},
       {"VFIO_DOORBELL_DEV_ROOT", &Options::dev_root},
       {"VFIO_DOORBELL_STATE_DIR", &Options::state_dir},
+      {"VFIO_DOORBELL_CDI_DIR", &Options::cdi_dir},
       {"VFIO_DOORBELL_DATA_DIR", &Options::data_dir},
       {"VFIO_DOORBELL_POD_RESOURCES_SOCKET", &Options::pod_resources_socket},
       {"VFIO_DOORBELL_LOG_LEVEL", &Options::log_level},

@@ -341,7 +341,15 @@ class Reader {
         }
       }
       if (const auto iommufd = Optional(element, "iommufd")) resource.iommufd = ReadBool(*iommufd);
+      const auto cdi = Optional(element, "cdi");
+      if (cdi) resource.cdi = ReadBool(*cdi);
       if (!is_named) continue;
+      if (resource.cdi && !MakesACdiKind(resource.name)) {
+        Fail(*cdi,
+             fmt::format("needs a letter first on both sides of the slash in {}, as CDI names "
+                         "no devices otherwise",
+                         resource.name));
+      }
       const auto [known, is_new] = variables.try_emplace(core::VariableSuffix(resource.name),
                                                          resource.name, name->node.line);
       if (is_new) continue;
@@ -362,6 +370,13 @@ class Reader {
     const std::string reason = WrongWithResourceName(name);
     if (!reason.empty()) Fail(value, fmt::format("\"{}\" {}", name.substr(0, 320), reason));
     return reason.empty();
+  }
+
+  // A sound name of a resource is a kind of CDI device but for that
+  // (tags.cncf.io/container-device-interface, pkg/parser: ValidateVendorName, ValidateClassName).
+  static bool MakesACdiKind(std::string_view name) {
+    const auto is_letter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
+    return is_letter(name.front()) && is_letter(name[name.find('/') + 1]);
   }
 
   // Extended resources, as the kubelet accepts them (IsExtendedResourceName in

@@ -88,7 +88,9 @@ Settings Books::MakeSettings(std::size_t resource, std::span<const Target> targe
                     .mode_reason = {},
                     .window = targets.front().group.window,
                     .page_size = desk_.page_size,
-                    .groups = {}};
+                    .groups = {},
+                    .device_nodes = desk_.catalogue.NodesOf(resource, targets),
+                    .cdi = desk_.catalogue.resource(resource).cdi};
   for (const Target& target : targets) {
     if (std::string reason = desk_.catalogue.ObserveReason(target.group);
         !reason.empty() && settings.mode == Mode::kEnforce) {

@@ -236,6 +236,11 @@ absl::StatusOr<std::vector<Target>> Catalogue::LookAgain(std::size_t resource,
   return targets;
 }
 
+std::vector<std::string> Catalogue::NodesOf(std::size_t resource,
+                                            std::span<const Target> targets) const {
+  return DeviceNodes(targets, this->resource(resource).iommufd, sources_.has_node);
+}
+
 std::string Catalogue::ObserveReason(const Group& group) const {
   if (sources_.config.mode == Mode::kObserve) return "the configuration says so";
   switch (group.knob) {

@@ -58,6 +58,13 @@ class Catalogue {
   [[nodiscard]] std::span<const ResourceOffers> offers() const { return offers_; }
   // Empty: no such resource.
   [[nodiscard]] std::optional<std::size_t> IndexOf(std::string_view resource) const;
+  // What the configuration says of it.
+  [[nodiscard]] const Resource& resource(std::size_t resource) const {
+    return sources_.config.resources[resource];
+  }
+  // The device nodes of its container: see core::DeviceNodes().
+  [[nodiscard]] std::vector<std::string> NodesOf(std::size_t resource,
+                                                 std::span<const Target> targets) const;
   // Called after a change of what a resource offers.
   void NotifyChanges(OffersChanged observer) { observer_ = std::move(observer); }
   // Called with what Rescan() has seen, after it.

@@ -22,8 +22,8 @@ ConfigChange PlanChange(const Config& current, Config next) {
     });
     if (same == wanted.end()) {
       if (IsServed(former)) change.removed.push_back(place);
-      change.config.resources.push_back(
-          {.name = former.name, .selectors = {}, .iommufd = false, .line = 0});
+      Resource& gap = change.config.resources.emplace_back();
+      gap.name = former.name;
       continue;
     }
     if (!IsServed(former)) change.added.push_back(place);

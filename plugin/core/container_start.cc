@@ -69,6 +69,12 @@ void ContainerStart::Run() {
       continue;
     }
     lease->last_seen = tools_.timers.Now();
+    // The runtime reads the numbers of groups in the specification that is written at the end.
+    if (tools_.catalogue.resource(resource_).cdi && group.number != holding->group) {
+      log::Info("group renumbered", {{"device", offer.id}, {"group", group.number}});
+      tools_.reservations.Renumber(offer.id, group.number);
+      tools_.books.Changed();
+    }
     if (absl::Status status = CheckAgainst(*holding, group); !status.ok()) {
       Answer(std::move(status));
       return;

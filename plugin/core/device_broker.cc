@@ -208,8 +208,7 @@ void DeviceBroker::HandOver(const Books::Entry& entry) {
              {"devices", DevicesOf(request_->targets)},
              {"mode", ModeName(settings.mode)},
              {"window", settings.window ? FormatWindow(*settings.window) : std::string("none")}});
-  Finish(MakeGrant(request_->targets, settings, entry.directory,
-                   config_.resources[request_->resource].iommufd, host_.has_node));
+  Finish(MakeGrant(request_->targets, settings, entry.directory));
 }
 
 void DeviceBroker::Finish(absl::StatusOr<Grant> result) {

@@ -25,26 +25,40 @@ Settings::Group DescribeGroup(const Target& target, std::optional<Window> window
   return group;
 }
 
+std::vector<std::string> DeviceNodes(std::span<const Target> targets, bool iommufd,
+                                     const std::function<bool(const std::string&)>& has_node) {
+  std::vector<std::string> nodes{"/dev/vfio/vfio"};
+  if (iommufd) nodes.emplace_back("/dev/iommu");
+  for (const Target& target : targets) {
+    nodes.push_back(fmt::format("/dev/vfio/{}", target.group.number));
+    for (const Function& function : target.group.functions) {
+      if (function.cdev.empty()) continue;
+      const std::string node = "vfio/devices/" + function.cdev;
+      if (has_node(node)) nodes.push_back("/dev/" + node);
+    }
+  }
+  return nodes;
+}
+
+std::string CdiName(std::string_view resource, std::string_view key) {
+  return fmt::format("{}={}", resource, key);
+}
+
 Grant MakeGrant(std::span<const Target> targets, const Settings& settings,
-                const std::string& settings_directory, bool iommufd,
-                const std::function<bool(const std::string&)>& has_node) {
+                const std::string& settings_directory) {
   const std::string suffix = VariableSuffix(settings.resource);
   Grant grant;
   grant.settings = {.container_path = "/run/vfio-doorbell/" + suffix,
                     .host_path = settings_directory};
-
+  if (settings.cdi) {
+    grant.cdi_devices.push_back(CdiName(settings.resource, targets.front().offer.id));
+  } else {
+    grant.device_nodes = settings.device_nodes;
+  }
   std::string functions;
-  grant.device_nodes.emplace_back("/dev/vfio/vfio");
-  if (iommufd) grant.device_nodes.emplace_back("/dev/iommu");
   for (const Target& target : targets) {
     if (!functions.empty()) functions += ',';
     functions += target.offer.function;
-    grant.device_nodes.push_back(fmt::format("/dev/vfio/{}", target.group.number));
-    for (const Function& function : target.group.functions) {
-      if (function.cdev.empty()) continue;
-      const std::string node = "vfio/devices/" + function.cdev;
-      if (has_node(node)) grant.device_nodes.push_back("/dev/" + node);
-    }
   }
 
   // The kubelet keeps this answer for the life of the pod, so nothing of it may change later: the

@@ -25,6 +25,7 @@ struct Grant {
   };
   std::vector<std::pair<std::string, std::string>> environment;
   std::vector<std::string> device_nodes;  // the same path on the host and in the container
+  std::vector<std::string> cdi_devices;   // their names; then there are no `device_nodes`
   Mount settings;                         // a directory with settings.json; read-only
 };
 
@@ -43,13 +44,19 @@ std::string VariableSuffix(std::string_view resource);
 // `window` is the one in force.
 Settings::Group DescribeGroup(const Target& target, std::optional<Window> window);
 
-// The answer for these devices, whose settings lie in `settings_directory` on the host. With
-// `iommufd` it has /dev/iommu, which is the same for all containers and opens nothing but what
-// device nodes beside it allow.
-// `has_node` tells whether the host has a device node, by its path below /dev; only then is a VFIO
-// character device handed over: sysfs names it on kernels that make none (CONFIG_VFIO_DEVICE_CDEV).
+// The device nodes of these groups. `has_node` tells whether the host has one, by its path below
+// /dev; only then is a VFIO character device handed over: sysfs names it on kernels that make none
+// (CONFIG_VFIO_DEVICE_CDEV). With `iommufd` there is /dev/iommu, which is the same for all
+// containers and opens nothing but what the nodes beside it allow.
+std::vector<std::string> DeviceNodes(std::span<const Target> targets, bool iommufd,
+                                     const std::function<bool(const std::string&)>& has_node);
+
+// "vendor.example/nvme=0000:01:00.0": how the answer names the CDI device of an allocation. `key`
+// is that of SettingsStore.
+std::string CdiName(std::string_view resource, std::string_view key);
+
+// The answer for these devices, whose settings lie in `settings_directory` on the host.
 Grant MakeGrant(std::span<const Target> targets, const Settings& settings,
-                const std::string& settings_directory, bool iommufd,
-                const std::function<bool(const std::string&)>& has_node);
+                const std::string& settings_directory);
 
 }  // namespace dp::core

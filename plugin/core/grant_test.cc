@@ -12,6 +12,7 @@ namespace {
 using ::dp::fakes::GroupOf;
 using ::dp::fakes::NvmeFunction;
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using ::testing::Pair;
 
 TEST(GrantTest, SpellsVariablesAsKubeVirtDoes) {
@@ -43,10 +44,11 @@ class MakeGrantTest : public ::testing::Test {
     settings_.resource = "vendor.example/nvme";
   }
 
-  Grant Make(bool iommufd = false) {
-    return MakeGrant(targets_, settings_, "/state/0000:01:00.0", iommufd,
-                     [](const std::string& node) { return node == "vfio/devices/vfio4"; });
+  std::vector<std::string> Nodes(bool iommufd) {
+    return DeviceNodes(targets_, iommufd,
+                       [](const std::string& node) { return node == "vfio/devices/vfio4"; });
   }
+  Grant Make() { return MakeGrant(targets_, settings_, "/state/0000:01:00.0"); }
 
   std::vector<Target> targets_;
   Settings settings_;
@@ -54,9 +56,10 @@ class MakeGrantTest : public ::testing::Test {
 
 TEST_F(MakeGrantTest, HandsOverNodesVariablesAndSettings) {
   settings_.window = Window{.base = 0x09000000, .size = 0x100000};
+  settings_.device_nodes = {"/dev/vfio/vfio", "/dev/vfio/7"};
   const Grant grant = Make();
-  EXPECT_THAT(grant.device_nodes, ElementsAre("/dev/vfio/vfio", "/dev/vfio/7",
-                                              "/dev/vfio/devices/vfio4", "/dev/vfio/9"));
+  EXPECT_EQ(grant.device_nodes, settings_.device_nodes);
+  EXPECT_THAT(grant.cdi_devices, IsEmpty());
   EXPECT_THAT(grant.environment,
               ElementsAre(Pair("PCI_RESOURCE_VENDOR_EXAMPLE_NVME", "0000:01:00.1,0000:02:00.0"),
                           Pair("VFIO_DOORBELL_MODE_VENDOR_EXAMPLE_NVME", "enforce"),
@@ -66,9 +69,19 @@ TEST_F(MakeGrantTest, HandsOverNodesVariablesAndSettings) {
   EXPECT_EQ(grant.settings.host_path, "/state/0000:01:00.0");
 }
 
-TEST_F(MakeGrantTest, HandsOverIommufdIfAskedTo) {
-  EXPECT_THAT(Make(true).device_nodes, ElementsAre("/dev/vfio/vfio", "/dev/iommu", "/dev/vfio/7",
-                                                   "/dev/vfio/devices/vfio4", "/dev/vfio/9"));
+TEST_F(MakeGrantTest, NodesAreThoseThatTheHostHas) {
+  EXPECT_THAT(Nodes(false), ElementsAre("/dev/vfio/vfio", "/dev/vfio/7", "/dev/vfio/devices/vfio4",
+                                        "/dev/vfio/9"));
+  EXPECT_THAT(Nodes(true), ElementsAre("/dev/vfio/vfio", "/dev/iommu", "/dev/vfio/7",
+                                       "/dev/vfio/devices/vfio4", "/dev/vfio/9"));
+}
+
+TEST_F(MakeGrantTest, NamesACdiDeviceInPlaceOfNodes) {
+  settings_.device_nodes = {"/dev/vfio/vfio", "/dev/vfio/7"};
+  settings_.cdi = true;
+  const Grant grant = Make();
+  EXPECT_THAT(grant.device_nodes, IsEmpty());
+  EXPECT_THAT(grant.cdi_devices, ElementsAre("vendor.example/nvme=0000:01:00.0"));
 }
 
 TEST_F(MakeGrantTest, TellsTheMode) {

@@ -97,16 +97,17 @@ class DriverStore {
 // `done` may not be called any more.
 using Aside = std::function<void(std::function<void()> work, std::function<void()> done)>;
 
-// Where the settings of an allocation are left for its container.
+// Where the settings of an allocation are left for its container, and the CDI specification with
+// its device nodes, if they are handed over so.
 class SettingsStore {
  public:
   virtual ~SettingsStore() = default;
-  // Writes the file of this allocation, in place of an older one of the same `key`, in one step: a
+  // Writes each file of this allocation, in place of an older one of the same `key`, in one step: a
   // reader sees the old one or the new one whole. Returns the directory that holds it. `key` is the
   // lowest device ID of the allocation.
   // The message of an error names the path.
   virtual absl::StatusOr<std::string> Put(const std::string& key, const Settings& settings) = 0;
-  // Removes it. Ok if there is none.
+  // Removes them. Ok if there are none.
   virtual absl::Status Remove(const std::string& key) = 0;
   // The keys of all that are there.
   virtual absl::StatusOr<std::vector<std::string>> Keys() = 0;

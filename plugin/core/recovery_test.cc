@@ -12,6 +12,7 @@ namespace {
 using ::dp::fakes::GroupOf;
 using ::dp::fakes::NvmeFunction;
 using fakes::At, fakes::kNic, fakes::kNvme, fakes::kNvmeName, fakes::Nic, fakes::Nvme;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using namespace std::chrono_literals;
@@ -94,6 +95,25 @@ TEST_F(RecoveryTest, SaysThatANumberHasChangedWithAReboot) {
   pods_.Add("new", kNvmeName, {"0000:04:00.0"});
   timers_.Advance(1min);
   EXPECT_EQ(knob_.WindowOf(1), At(1));
+}
+
+TEST_F(RecoveryTest, GivesACdiDeviceTheNodesOfThisBoot) {
+  world_.config.resources[0].cdi = true;
+  Start();
+  AdmitVm();
+  Check(kNvme, {Nvme(1)});
+  host_.Find(1)->number = 7;
+  Reboot();
+  Check(kNvme, {Nvme(1)});
+  EXPECT_EQ(knob_.WindowOf(7), At(0));
+  EXPECT_THAT(settings_.settings.at(Nvme(1)).device_nodes,
+              ElementsAre("/dev/vfio/vfio", "/dev/vfio/7"));
+  EXPECT_EQ(ledger()[0].allocations[0].holdings[0].group, 7U);
+  // Its end reaches the group that it has now.
+  pods_.Remove("vm");
+  timers_.Advance(1min);
+  EXPECT_EQ(knob_.WindowOf(7), kFixedWindow);
+  EXPECT_TRUE(ledger().empty());
 }
 
 TEST_F(RecoveryTest, RebuildsALostLedgerFromKernelAndKubelet) {

@@ -151,6 +151,16 @@ Reservations::Found Reservations::Find(const std::string& device) {
   return {};
 }
 
+void Reservations::Renumber(const std::string& device, std::uint32_t group) {
+  for (Lease& lease : leases_) {
+    for (Allocation& allocation : lease.reservation.allocations) {
+      for (Holding& holding : allocation.holdings) {
+        if (holding.device == device) holding.group = group;
+      }
+    }
+  }
+}
+
 std::vector<Reservations::Lease*> Reservations::LeasesOf(const PodName& pod, const PodIndex& pods) {
   std::vector<Lease*> leases;
   for (Lease& lease : leases_) {

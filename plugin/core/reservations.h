@@ -64,6 +64,8 @@ class Reservations {
 
   // What is handed over with the device now; its lease is null if nothing is.
   [[nodiscard]] Found Find(const std::string& device);
+  // The group of a device that is handed over has another number in this boot.
+  void Renumber(const std::string& device, std::uint32_t group);
   // The leases of this pod by the kubelet's list, the oldest first.
   [[nodiscard]] std::vector<Lease*> LeasesOf(const PodName& pod, const PodIndex& pods);
 

@@ -28,6 +28,12 @@ struct Settings {
   std::optional<Window> window;  // of all groups alike; empty: none, or they differ
   std::uint64_t page_size = 0;   // bytes; a doorbell takes one page of the window
   std::vector<Group> groups;     // in order of `device`
+
+  // Not in settings.json: the container's device nodes, whose path in it is that on the host.
+  std::vector<std::string> device_nodes = {};
+  // Whether the container runtime puts them into the container, from a CDI specification that it
+  // reads when it makes the container. Else they are in the answer to Allocate.
+  bool cdi = false;
 };
 
 // "enforce" or "observe".

@@ -37,6 +37,7 @@ void FillAllocation(const core::Grant& grant, v1beta1::ContainerAllocateResponse
     node.set_host_path(path);
     node.set_permissions(kPermissions);
   }
+  for (const std::string& name : grant.cdi_devices) response.add_cdi_devices()->set_name(name);
   v1beta1::Mount& mount = *response.add_mounts();
   mount.set_container_path(grant.settings.container_path);
   mount.set_host_path(grant.settings.host_path);

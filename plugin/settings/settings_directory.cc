@@ -11,6 +11,7 @@
 
 #include "plugin/base/status_macros.h"
 #include "plugin/os/file.h"
+#include "plugin/settings/cdi_json.h"
 #include "plugin/settings/settings_json.h"
 
 namespace dp::settings {
@@ -32,7 +33,12 @@ absl::Status MakeDirectory(const std::string& path) {
 
 }  // namespace
 
-SettingsDirectory::SettingsDirectory(std::string root) : root_(std::move(root)) {}
+SettingsDirectory::SettingsDirectory(std::string root, std::string cdi)
+    : root_(std::move(root)), cdi_(std::move(cdi)) {}
+
+std::string SettingsDirectory::CdiFile(const std::string& key) const {
+  return fmt::format("{}/vfio-doorbell_{}.json", cdi_, key);
+}
 
 absl::Status SettingsDirectory::Prepare() {
   RETURN_IF_ERROR(MakeDirectory(root_));
@@ -46,6 +52,10 @@ absl::StatusOr<std::string> SettingsDirectory::Put(const std::string& key,
   RETURN_IF_ERROR(MakeDirectory(directory));
   RETURN_IF_ERROR(
       os::WriteFileAtomically(directory + "/settings.json", ToJson(settings), kFileMode));
+  if (settings.cdi) {
+    RETURN_IF_ERROR(MakeDirectory(cdi_));
+    RETURN_IF_ERROR(os::WriteFileAtomically(CdiFile(key), ToCdiJson(key, settings), kFileMode));
+  }
   return directory;
 }
 
@@ -64,8 +74,11 @@ absl::Status SettingsDirectory::Remove(const std::string& key) {
   const std::string directory = root_ + "/" + key;
   std::error_code error;
   std::filesystem::remove_all(directory, error);
+  if (error) return absl::ErrnoToStatus(error.value(), fmt::format("cannot remove {}", directory));
+  const std::string specification = CdiFile(key);
+  std::filesystem::remove(specification, error);
   if (!error) return absl::OkStatus();
-  return absl::ErrnoToStatus(error.value(), fmt::format("cannot remove {}", directory));
+  return absl::ErrnoToStatus(error.value(), fmt::format("cannot remove {}", specification));
 }
 
 }  // namespace dp::settings

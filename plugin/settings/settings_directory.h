@@ -13,12 +13,15 @@ namespace dp::settings {
 // A directory per allocation, with one file, settings.json:
 //   <root>/<key>/settings.json
 // A container gets the directory mounted, not the file, so that it would see a replaced file too.
+// And, of an allocation whose device nodes are handed over by CDI, in the folder where container
+// runtimes look for specifications:
+//   <cdi>/vfio-doorbell_<key>.json
 class SettingsDirectory final : public core::SettingsStore {
  public:
-  explicit SettingsDirectory(std::string root);
+  SettingsDirectory(std::string root, std::string cdi);
 
-  // Makes the root if it is not there, and sees whether it can be written to: better at start than
-  // at the first allocation. By errno; names the path.
+  // Makes the root, but not the folder of CDI, if it is not there, and sees whether it can be
+  // written to: better at start than at the first allocation. By errno; names the path.
   absl::Status Prepare();
 
   absl::StatusOr<std::string> Put(const std::string& key, const core::Settings& settings) override;
@@ -26,7 +29,10 @@ class SettingsDirectory final : public core::SettingsStore {
   absl::StatusOr<std::vector<std::string>> Keys() override;
 
  private:
+  [[nodiscard]] std::string CdiFile(const std::string& key) const;
+
   const std::string root_;
+  const std::string cdi_;
 };
 
 }  // namespace dp::settings

@@ -36,7 +36,7 @@ std::string Read(const std::string& path) {
 
 TEST_F(SettingsDirectoryTest, PutsOneFileIntoADirectoryThatEveryoneMayRead) {
   const mode_t umask_before = umask(0077);
-  SettingsDirectory store(scratch_ + "/state");
+  SettingsDirectory store(scratch_ + "/state", scratch_ + "/cdi");
   ASSERT_TRUE(store.Prepare().ok());
   const auto directory = store.Put("0000:01:00.0", settings_);
   umask(umask_before);
@@ -48,7 +48,7 @@ TEST_F(SettingsDirectoryTest, PutsOneFileIntoADirectoryThatEveryoneMayRead) {
 }
 
 TEST_F(SettingsDirectoryTest, ReplacesOlderSettings) {
-  SettingsDirectory store(scratch_);
+  SettingsDirectory store(scratch_, scratch_ + "/cdi");
   ASSERT_TRUE(store.Put("0000:01:00.0", settings_).ok());
   core::Settings later = settings_;
   later.resource = "vendor.example/other";
@@ -58,15 +58,36 @@ TEST_F(SettingsDirectoryTest, ReplacesOlderSettings) {
 }
 
 TEST_F(SettingsDirectoryTest, RemovesThem) {
-  SettingsDirectory store(scratch_);
+  SettingsDirectory store(scratch_, scratch_ + "/cdi");
   ASSERT_TRUE(store.Put("0000:01:00.0", settings_).ok());
   EXPECT_TRUE(store.Remove("0000:01:00.0").ok());
   EXPECT_FALSE(fs::exists(scratch_ + "/0000:01:00.0"));
   EXPECT_TRUE(store.Remove("0000:01:00.0").ok());
 }
 
+TEST_F(SettingsDirectoryTest, PutsASpecificationWhereRuntimesLook) {
+  SettingsDirectory store(scratch_ + "/state", scratch_ + "/cdi");
+  ASSERT_TRUE(store.Prepare().ok());
+  ASSERT_TRUE(store.Put("0000:01:00.0", settings_).ok());
+  EXPECT_FALSE(fs::exists(scratch_ + "/cdi")) << "which is not wanted";
+  settings_.cdi = true;
+  settings_.device_nodes = {"/dev/vfio/7"};
+  ASSERT_TRUE(store.Put("0000:01:00.0", settings_).ok());
+  EXPECT_THAT(Read(scratch_ + "/cdi/vfio-doorbell_0000:01:00.0.json"), HasSubstr("/dev/vfio/7"));
+  EXPECT_TRUE(store.Remove("0000:01:00.0").ok());
+  EXPECT_TRUE(fs::is_empty(scratch_ + "/cdi"));
+}
+
+TEST_F(SettingsDirectoryTest, NamesTheFolderOfSpecificationsThatCannotBeMade) {
+  SettingsDirectory store(scratch_ + "/state", scratch_ + "/no/cdi");
+  ASSERT_TRUE(store.Prepare().ok());
+  settings_.cdi = true;
+  EXPECT_THAT(std::string(store.Put("0000:01:00.0", settings_).status().message()),
+              HasSubstr(scratch_ + "/no/cdi"));
+}
+
 TEST_F(SettingsDirectoryTest, NamesThePathThatCannotBeMade) {
-  SettingsDirectory store(scratch_ + "/no/such/parent");
+  SettingsDirectory store(scratch_ + "/no/such/parent", scratch_ + "/cdi");
   const auto status = store.Prepare();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), HasSubstr(scratch_ + "/no/such/parent"));
@@ -74,7 +95,7 @@ TEST_F(SettingsDirectoryTest, NamesThePathThatCannotBeMade) {
 
 TEST_F(SettingsDirectoryTest, NamesThePathThatIsNoDirectory) {
   std::ofstream(scratch_ + "/state") << "a file";
-  SettingsDirectory store(scratch_ + "/state");
+  SettingsDirectory store(scratch_ + "/state", scratch_ + "/cdi");
   EXPECT_FALSE(store.Prepare().ok());
   const auto status = store.Put("0000:01:00.0", settings_).status();
   EXPECT_FALSE(status.ok());

@@ -18,6 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
@@ -206,6 +207,35 @@ TEST_F(AllocationTest, HandsOverIommufdWhereTheHostHasIt) {
   v1beta1::ContainerAllocateResponse response;
   ASSERT_TRUE(Allocate({"0000:01:00.0"}, &response).ok());
   EXPECT_THAT(Nodes(response), ElementsAre("/dev/vfio/vfio", "/dev/iommu", "/dev/vfio/11"));
+}
+
+TEST_F(AllocationTest, HandsNodesOverByCdi) {
+  WriteConfig(R"(
+resources:
+  - name: vendor.example/nvme
+    selectors:
+      - {vendor: "1b36"}
+    cdi: true
+)");
+  AddDevice("0000:01:00.0", 11);
+  AddDevice("0000:02:00.0", 12);
+  StartAndList(2);
+  v1beta1::ContainerAllocateResponse response;
+  ASSERT_TRUE(Allocate({"0000:02:00.0", "0000:01:00.0"}, &response).ok());
+  EXPECT_THAT(Nodes(response), IsEmpty());
+  ASSERT_EQ(response.cdi_devices_size(), 1);
+  EXPECT_EQ(response.cdi_devices(0).name(), "vendor.example/nvme=0000:01:00.0");
+  const std::string file = path("cdi/vfio-doorbell_0000:01:00.0.json");
+  const auto json = nlohmann::json::parse(ReadAll(file));
+  EXPECT_EQ(json["kind"], "vendor.example/nvme");
+  EXPECT_EQ(json["devices"][0]["name"], "0000:01:00.0");
+  const auto nodes = json["devices"][0]["containerEdits"]["deviceNodes"];
+  ASSERT_EQ(nodes.size(), 3U);
+  EXPECT_EQ(nodes[2]["path"], "/dev/vfio/12");
+  // As after a reboot, which empties /var/run.
+  std::filesystem::remove(file);
+  ASSERT_TRUE(kubelet_.PreStartContainer(kResource, {"0000:01:00.0", "0000:02:00.0"}).ok());
+  EXPECT_TRUE(std::filesystem::exists(file));
 }
 
 TEST_F(AllocationTest, SaysThatTheHostHasNoIommufd) {

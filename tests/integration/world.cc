@@ -41,19 +41,11 @@ std::string World::WindowOf(std::uint32_t group) const {
 }
 
 std::vector<std::string> World::Locations() const {
-  return {"--config",
-          path("config.yaml"),
-          "--kubelet-dir",
-          path("plugins"),
-          "--sysfs-root",
-          sysfs_.path(),
-          "--dev-root",
-          path("dev"),
-          "--state-dir",
-          path("state"),
-          "--data-dir",
-          path("data"),
-          "--pod-resources-socket",
+  return {"--config",       path("config.yaml"), "--kubelet-dir",
+          path("plugins"),  "--sysfs-root",      sysfs_.path(),
+          "--dev-root",     path("dev"),         "--state-dir",
+          path("state"),    "--cdi-dir",         path("cdi"),
+          "--data-dir",     path("data"),        "--pod-resources-socket",
           path("pods.sock")};
 }
 
