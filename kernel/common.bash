@@ -106,7 +106,8 @@ run_logged() {
 
 # A base of another Debian release is not installed: kernel/fetch puts it into the cache.
 have_base() {
-  [[ -z ${BASE_SUITE:-} || -r $BASE_TARBALL ]] || "$kernel_dir/fetch" "${base_option[@]}"
+  # Its output is not the caller's.
+  [[ -z ${BASE_SUITE:-} || -r $BASE_TARBALL ]] || "$kernel_dir/fetch" "${base_option[@]}" >/dev/null
 }
 
 installed_version() {
