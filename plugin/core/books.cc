@@ -37,7 +37,9 @@ absl::Status Books::Open(const Inventory& inventory, Mode mode, Reservations::Ti
 }
 
 Allocation Books::MakeAllocation(std::size_t resource, std::span<const Target> targets) const {
-  Allocation allocation{.resource = desk_.catalogue.offers()[resource].resource, .holdings = {}};
+  Allocation allocation{.resource = desk_.catalogue.offers()[resource].resource,
+                        .holdings = {},
+                        .cdi = IsByCdi(resource, targets)};
   for (const Target& target : targets) {
     allocation.holdings.push_back({.device = target.offer.id,
                                    .group = target.group.number,
@@ -82,6 +84,12 @@ absl::Status Books::Save() {
   return absl::OkStatus();
 }
 
+// As the kubelet was answered, if it was.
+bool Books::IsByCdi(std::size_t resource, std::span<const Target> targets) const {
+  const Allocation* known = reservations_.Find(targets.front().offer.id).allocation;
+  return known != nullptr ? known->cdi : desk_.catalogue.resource(resource).cdi;
+}
+
 Settings Books::MakeSettings(std::size_t resource, std::span<const Target> targets) const {
   Settings settings{.resource = desk_.catalogue.offers()[resource].resource,
                     .mode = Mode::kEnforce,
@@ -90,7 +98,7 @@ Settings Books::MakeSettings(std::size_t resource, std::span<const Target> targe
                     .page_size = desk_.page_size,
                     .groups = {},
                     .device_nodes = desk_.catalogue.NodesOf(resource, targets),
-                    .cdi = desk_.catalogue.resource(resource).cdi};
+                    .cdi = IsByCdi(resource, targets)};
   for (const Target& target : targets) {
     if (std::string reason = desk_.catalogue.ObserveReason(target.group);
         !reason.empty() && settings.mode == Mode::kEnforce) {

@@ -65,6 +65,7 @@ class Books {
                                           std::span<const Target> targets) const;
 
  private:
+  [[nodiscard]] bool IsByCdi(std::size_t resource, std::span<const Target> targets) const;
   [[nodiscard]] Settings MakeSettings(std::size_t resource, std::span<const Target> targets) const;
 
   Desk desk_;

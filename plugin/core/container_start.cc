@@ -63,14 +63,14 @@ void ContainerStart::Run() {
   targets_ = *std::move(targets);
   bool in_record = true;
   for (const auto& [offer, group] : targets_) {
-    const auto [lease, holding] = tools_.reservations.Find(offer.id);
+    const auto [lease, allocation, holding] = tools_.reservations.Find(offer.id);
     if (lease == nullptr) {
       in_record = false;
       continue;
     }
     lease->last_seen = tools_.timers.Now();
     // The runtime reads the numbers of groups in the specification that is written at the end.
-    if (tools_.catalogue.resource(resource_).cdi && group.number != holding->group) {
+    if (allocation->cdi && group.number != holding->group) {
       log::Info("group renumbered", {{"device", offer.id}, {"group", group.number}});
       tools_.reservations.Renumber(offer.id, group.number);
       tools_.books.Changed();
@@ -109,7 +109,7 @@ void ContainerStart::Repair() {
   std::vector<std::uint32_t> groups;
   std::optional<Window> window;
   for (Target& target : targets_) {
-    const auto [lease, holding] = tools_.reservations.Find(target.offer.id);
+    const auto [lease, allocation, holding] = tools_.reservations.Find(target.offer.id);
     if (lease == nullptr || !holding->reserved) continue;
     const std::optional<Window> reserved = lease->reservation.window;
     if (target.group.window == reserved || (window && window != reserved)) continue;
@@ -265,7 +265,7 @@ absl::StatusOr<std::vector<Target>> ContainerStart::LookAt(const Allocation& all
 
 void ContainerStart::Finish() {
   for (Target& target : targets_) {
-    const auto [lease, holding] = tools_.reservations.Find(target.offer.id);
+    const auto [lease, allocation, holding] = tools_.reservations.Find(target.offer.id);
     if (lease == nullptr) continue;
     if (holding->reserved) target.group.window = lease->reservation.window;
     if (!std::exchange(lease->reservation.started, true)) tools_.books.Changed();

@@ -34,6 +34,9 @@ struct Holding {
 struct Allocation {
   std::string resource;           // empty: taken over from the kernel, and no resource offers it
   std::vector<Holding> holdings;  // not empty, in the order of their devices
+  // The answer, which the kubelet keeps, has the name of a CDI device and no device nodes. It stays
+  // so whatever the configuration says later.
+  bool cdi = false;
 
   // What SettingsStore knows it by.
   [[nodiscard]] const std::string& key() const { return holdings.front().device; }

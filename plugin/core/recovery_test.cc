@@ -97,6 +97,27 @@ TEST_F(RecoveryTest, SaysThatANumberHasChangedWithAReboot) {
   EXPECT_EQ(knob_.WindowOf(1), At(1));
 }
 
+// The kubelet still has the node of the old number, which is another device's now.
+TEST_F(RecoveryTest, AnAnswerOfNodesStaysOneWhenCdiIsTurnedOn) {
+  Start();
+  AdmitVm();
+  Check(kNvme, {Nvme(1)});
+  world_.config.resources[0].cdi = true;
+  host_.Find(1)->number = 7;
+  Reboot();
+  EXPECT_THAT(std::string(world_.Check(kNvme, {Nvme(1)}).message()), HasSubstr("GroupChanged"));
+}
+
+TEST_F(RecoveryTest, AnAnswerByCdiStaysOneWhenCdiIsTurnedOff) {
+  world_.config.resources[0].cdi = true;
+  Start();
+  AdmitVm();
+  world_.config.resources[0].cdi = false;
+  Start();
+  Check(kNvme, {Nvme(1)});
+  EXPECT_TRUE(settings_.settings.at(Nvme(1)).cdi);
+}
+
 TEST_F(RecoveryTest, GivesACdiDeviceTheNodesOfThisBoot) {
   world_.config.resources[0].cdi = true;
   Start();

@@ -144,7 +144,7 @@ Reservations::Found Reservations::Find(const std::string& device) {
   for (Lease& lease : leases_) {
     for (const Allocation& allocation : lease.reservation.allocations) {
       for (const Holding& holding : allocation.holdings) {
-        if (holding.device == device) return {&lease, &holding};
+        if (holding.device == device) return {&lease, &allocation, &holding};
       }
     }
   }

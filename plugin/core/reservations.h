@@ -45,6 +45,7 @@ class Reservations {
   };
   struct Found {
     Lease* lease = nullptr;
+    const Allocation* allocation = nullptr;
     const Holding* holding = nullptr;
   };
 

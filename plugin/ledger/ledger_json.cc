@@ -95,7 +95,7 @@ void WriteHolding(std::string& out, const core::Holding& holding) {
 }
 
 void WriteAllocation(std::string& out, const core::Allocation& allocation) {
-  out += R"({"holdings":)";
+  out += allocation.cdi ? R"({"cdi":true,"holdings":)" : R"({"holdings":)";
   WriteList(out, allocation.holdings, "", &WriteHolding);
   out += R"(,"resource":)";
   WriteText(out, allocation.resource);
@@ -250,6 +250,11 @@ absl::StatusOr<core::Allocation> ReadAllocation(const Node& node) {
   for (const Node& item : items) {
     ASSIGN_OR_RETURN(core::Holding holding, ReadHolding(item));
     allocation.holdings.push_back(std::move(holding));
+  }
+  // Only there if it is true.
+  if (node.value().contains("cdi")) {
+    ASSIGN_OR_RETURN(const Node cdi, node.Field("cdi"));
+    ASSIGN_OR_RETURN(allocation.cdi, cdi.Flag());
   }
   return allocation;
 }

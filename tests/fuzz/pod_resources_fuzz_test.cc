@@ -67,7 +67,7 @@ void RequireFound(const std::vector<core::PodDevices>& entries, const Holders& h
     Require(index.HoldersOf(resource, device) == pods, "a device has the pods that hold it",
             device);
   }
-  core::Allocation all{.resource = "", .holdings = {}};
+  core::Allocation all{.resource = "", .holdings = {}, .cdi = false};
   std::set<core::PodName> everybody;
   for (const auto& [device, pods] : of_any_resource) {
     Require(index.HoldersOf("", device) == pods, "whatever its resource", device);
