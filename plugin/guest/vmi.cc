@@ -10,50 +10,18 @@
 
 #include "plugin/base/status_macros.h"
 #include "plugin/guest/quantity.h"
+#include "plugin/json/parse_json.h"
 
 namespace dp::guest {
 namespace {
 
 using Json = nlohmann::json;
 
-// More than the API server takes of an object (etcd's limit, 1.5 MiB), and a bound for the parser.
-constexpr std::size_t kMostBytes = std::size_t{4} << 20;
-constexpr int kMostDepth = 64;
+// More than the API server takes of an object (etcd's limit, 1.5 MiB).
+constexpr json::Bounds kBounds{.bytes = std::size_t{4} << 20, .depth = 64};
 
 absl::Status Error(std::string_view field, std::string_view what) {
   return absl::InvalidArgumentError(fmt::format("{}: {}", field, what));
-}
-
-// The library parses without recursion, and its destructor may not.
-bool IsTooDeep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '"') in_string = !in_string;
-    if (in_string && c == '\\') ++i;
-    if (in_string) continue;
-    if ((c == '[' || c == '{') && ++depth > kMostDepth) return true;
-    if (c == ']' || c == '}') --depth;
-  }
-  return false;
-}
-
-absl::StatusOr<Json> Parse(std::string_view text) {
-  if (text.size() > kMostBytes) {
-    return absl::InvalidArgumentError(
-        fmt::format("it has {} bytes, more than {}", text.size(), kMostBytes));
-  }
-  if (IsTooDeep(text)) {
-    return absl::InvalidArgumentError(fmt::format("it is nested more than {} deep", kMostDepth));
-  }
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    return absl::InvalidArgumentError(fmt::format("it is no JSON from byte {} on", error.byte));
-  } catch (const Json::exception&) {
-    return absl::InvalidArgumentError("it has a number that is out of range");
-  }
 }
 
 const Json* Find(const Json& object, const std::string& pointer) {
@@ -93,7 +61,7 @@ absl::Status ReadDevices(const Json& object, const std::string& pointer, Vmi& vm
 }  // namespace
 
 absl::StatusOr<Vmi> ParseVmi(std::string_view text) {
-  ASSIGN_OR_RETURN(const Json object, Parse(text));
+  ASSIGN_OR_RETURN(const Json object, json::Parse(text, kBounds));
   const std::string kind = TextAt(object, "/kind");
   std::string spec;
   if (kind == "VirtualMachineInstance") {

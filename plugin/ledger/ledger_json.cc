@@ -15,6 +15,7 @@
 
 #include "plugin/base/parse.h"
 #include "plugin/base/status_macros.h"
+#include "plugin/json/parse_json.h"
 
 namespace dp::ledger {
 namespace {
@@ -24,9 +25,7 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kVersionPrefix = "vfio-doorbell/ledger/v";
 
-// A ledger has eight levels. The bound is for the library: it parses without recursion, but dump()
-// is recursive.
-constexpr int kMaxDepth = 32;
+constexpr int kMaxDepth = 32;  // a ledger has eight levels
 
 // Of the content as `jq -jcS .content` prints it.
 std::string ChecksumOf(std::string_view content) {
@@ -319,41 +318,6 @@ absl::StatusOr<Version> VersionOf(const Node& document) {
                   kVersions.back().number));
 }
 
-// Of what a parser would accept of the text.
-bool IsTooDeep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char byte = text[i];
-    if (byte == '"') in_string = !in_string;
-    if (in_string) {
-      if (byte == '\\') ++i;
-    } else if (byte == '[' || byte == '{') {
-      if (++depth > kMaxDepth) return true;
-    } else if (byte == ']' || byte == '}') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-absl::StatusOr<Json> Parse(std::string_view text) {
-  if (text.size() > kMaxBytes) {
-    return absl::InvalidArgumentError(
-        fmt::format("it has {} bytes, more than {}", text.size(), kMaxBytes));
-  }
-  if (IsTooDeep(text)) {
-    return absl::InvalidArgumentError(fmt::format("it is nested more than {} deep", kMaxDepth));
-  }
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    return absl::InvalidArgumentError(fmt::format("it is no JSON from byte {} on", error.byte));
-  } catch (const Json::exception&) {
-    return absl::InvalidArgumentError("it has a number that is out of range");
-  }
-}
-
 }  // namespace
 
 std::string Encode(const core::Ledger& ledger) {
@@ -369,7 +333,7 @@ std::string Encode(const core::Ledger& ledger) {
 }
 
 absl::StatusOr<core::Ledger> Decode(std::string_view text) {
-  ASSIGN_OR_RETURN(const Json json, Parse(text));
+  ASSIGN_OR_RETURN(const Json json, json::Parse(text, {.bytes = kMaxBytes, .depth = kMaxDepth}));
   if (!json.is_object()) return absl::InvalidArgumentError("it is no object");
   const Node document(json, "");
   ASSIGN_OR_RETURN(const Version version, VersionOf(document));

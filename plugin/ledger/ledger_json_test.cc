@@ -107,6 +107,7 @@ core::Ledger RandomLedger(std::mt19937& random) {
     reservation.allocations.resize(random() % 3);
     for (core::Allocation& allocation : reservation.allocations) {
       allocation.resource = RandomText(random);
+      allocation.cdi = random() % 2 == 0;
       allocation.holdings.resize(1 + random() % 3);
       for (core::Holding& holding : allocation.holdings) {
         holding = {.device = RandomText(random),
