@@ -18,6 +18,7 @@ absl::Status Books::Open(const Inventory& inventory, Mode mode, Reservations::Ti
   absl::StatusOr<Ledger> ledger = desk_.ledger.Load();
   if (ledger.ok()) {
     const bool rebooted = ledger->boot_id != desk_.boot_id;
+    generation_ = ledger->generation;
     reservations_.Restore(*ledger, rebooted, now);
     log::Info("ledger read",
               {{"reservations", ledger->reservations.size()}, {"rebooted", rebooted}});
@@ -52,11 +53,11 @@ Allocation Books::MakeAllocation(std::size_t resource, std::span<const Target> t
 absl::StatusOr<Books::Entry> Books::Enter(std::size_t resource, std::span<const Target> targets,
                                           std::optional<Window> window, Reservations::Time now) {
   Allocation allocation = MakeAllocation(resource, targets);
-  ASSIGN_OR_RETURN(Entry entry, WriteSettings(resource, targets));
   // Not as the record from here on, whatever comes of it.
   saved_ = false;
-  const absl::Status status = desk_.ledger.Save(
-      {.boot_id = desk_.boot_id, .reservations = reservations_.SnapshotAfter(window, allocation)});
+  ASSIGN_OR_RETURN(Entry entry, WriteSettings(resource, targets));
+  const absl::Status status =
+      desk_.ledger.Save(NextLedger(reservations_.SnapshotAfter(window, allocation)));
   if (!status.ok()) {
     // Unless they are those of a former allocation, whose end removes them.
     if (reservations_.Find(allocation.key()).lease == nullptr) {
@@ -78,10 +79,15 @@ absl::StatusOr<Books::Entry> Books::WriteSettings(std::size_t resource,
 
 absl::Status Books::Save() {
   if (saved_) return absl::OkStatus();
-  RETURN_IF_ERROR(
-      desk_.ledger.Save({.boot_id = desk_.boot_id, .reservations = reservations_.Snapshot()}));
+  RETURN_IF_ERROR(desk_.ledger.Save(NextLedger(reservations_.Snapshot())));
   saved_ = true;
   return absl::OkStatus();
+}
+
+Ledger Books::NextLedger(std::vector<Reservation> reservations) {
+  ++generation_;
+  return {
+      .generation = generation_, .boot_id = desk_.boot_id, .reservations = std::move(reservations)};
 }
 
 // As the kubelet was answered, if it was.
@@ -92,6 +98,8 @@ bool Books::IsByCdi(std::size_t resource, std::span<const Target> targets) const
 
 Settings Books::MakeSettings(std::size_t resource, std::span<const Target> targets) const {
   Settings settings{.resource = desk_.catalogue.offers()[resource].resource,
+                    // What is not saved yet will be before a container reads this.
+                    .generation = generation_ + (saved_ ? 0 : 1),
                     .mode = Mode::kEnforce,
                     .mode_reason = {},
                     .window = targets.front().group.window,

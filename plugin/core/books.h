@@ -68,8 +68,12 @@ class Books {
   [[nodiscard]] bool IsByCdi(std::size_t resource, std::span<const Target> targets) const;
   [[nodiscard]] Settings MakeSettings(std::size_t resource, std::span<const Target> targets) const;
 
+  // The ledger with these reservations, of the next generation.
+  [[nodiscard]] Ledger NextLedger(std::vector<Reservation> reservations);
+
   Desk desk_;
   Reservations& reservations_;
+  std::uint64_t generation_ = 0;  // of the ledger that was written last, or may have been
   bool saved_ = false;
 };
 

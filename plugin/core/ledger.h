@@ -57,6 +57,8 @@ struct Reservation {
 };
 
 struct Ledger {
+  // How often it has been written. Begins anew when a ledger was lost.
+  std::uint64_t generation = 0;
   // Of the boot that the numbers of groups belong to: /proc/sys/kernel/random/boot_id.
   std::string boot_id;
   std::vector<Reservation> reservations;

@@ -52,6 +52,37 @@ TEST_F(RecoveryTest, KeepsReservationsOverACrash) {
   EXPECT_EQ(world_.Allocate(kNic, {Nic(3)}).code(), absl::StatusCode::kResourceExhausted);
 }
 
+// docs/vmm.md: a greater number is a newer document, whoever has been restarted in between.
+TEST_F(RecoveryTest, CountsOnWithEachChange) {
+  Start();
+  Allocate(kNvme, {Nvme(1)});
+  const auto generation = [this] { return settings_.settings.at(Nvme(1)).generation; };
+  EXPECT_EQ(generation(), world_.ledger.ledger->generation);
+  const std::uint64_t allocated = generation();
+  pods_.Add("vm", kNvmeName, {Nvme(1)});
+  Check(kNvme, {Nvme(1)});
+  EXPECT_GT(generation(), allocated) << "its pod is known";
+  EXPECT_EQ(generation(), world_.ledger.ledger->generation);
+  const std::uint64_t started = generation();
+  Check(kNvme, {Nvme(1)});
+  EXPECT_EQ(generation(), started) << "nothing has changed";
+  Reboot();
+  Check(kNvme, {Nvme(1)});
+  EXPECT_GT(generation(), started);
+  EXPECT_EQ(generation(), world_.ledger.ledger->generation);
+}
+
+TEST_F(RecoveryTest, NeverCountsTheSameForTwoLedgers) {
+  Start();
+  Allocate(kNvme, {Nvme(1)});
+  const std::uint64_t before = world_.ledger.ledger->generation;
+  world_.ledger.save_status = absl::DataLossError("the disk may or may not have it");
+  EXPECT_FALSE(world_.Allocate(kNvme, {Nvme(2)}).ok());
+  world_.ledger.save_status = absl::OkStatus();
+  Allocate(kNvme, {Nvme(2)});
+  EXPECT_GT(world_.ledger.ledger->generation, before + 1);
+}
+
 TEST_F(RecoveryTest, WritesTheWindowsAgainAfterAReboot) {
   Start();
   AdmitVm();

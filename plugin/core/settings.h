@@ -23,6 +23,9 @@ struct Settings {
   };
 
   std::string resource;
+  // Of the ledger that has the allocation so. Of two documents for the same devices the later one
+  // has the greater or the same.
+  std::uint64_t generation = 0;
   Mode mode = Mode::kEnforce;
   std::string mode_reason;       // why nothing was reserved; empty in enforce mode
   std::optional<Window> window;  // of all groups alike; empty: none, or they differ

@@ -29,7 +29,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 core::Ledger LedgerOf(const std::string& boot_id) {
-  return {.boot_id = boot_id,
+  return {.generation = 0,
+          .boot_id = boot_id,
           .reservations = {
               {.window = core::Window{.base = 0x09100000, .size = 0x100000},
                .pod = std::nullopt,

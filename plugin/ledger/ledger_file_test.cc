@@ -27,7 +27,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 core::Ledger LedgerOf(const std::string& boot_id) {
-  return {.boot_id = boot_id, .reservations = {}};
+  return {.generation = 0, .boot_id = boot_id, .reservations = {}};
 }
 
 class LedgerFileTest : public ::testing::Test {

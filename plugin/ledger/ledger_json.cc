@@ -26,6 +26,8 @@ using Json = nlohmann::json;
 constexpr std::string_view kVersionPrefix = "vfio-doorbell/ledger/v";
 
 constexpr int kMaxDepth = 32;  // a ledger has eight levels
+// Numbers of JSON are exact up to here, whoever reads them: 2^53 - 1.
+constexpr std::uint64_t kMaxGeneration = 9007199254740991;
 
 // Of the content as `jq -jcS .content` prints it.
 std::string ChecksumOf(std::string_view content) {
@@ -181,12 +183,10 @@ class Node {
     return *std::move(text);
   }
 
-  [[nodiscard]] absl::StatusOr<std::uint32_t> Number() const {
-    if (!value_->is_number_unsigned() ||
-        value_->get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
-      return Error("is no whole number from 0 to 4294967295");
-    }
-    return value_->get<std::uint32_t>();
+  [[nodiscard]] absl::StatusOr<std::uint64_t> Number(std::uint64_t max) const {
+    if (!value_->is_number_unsigned() || value_->get<std::uint64_t>() > max)
+      return Error(fmt::format("is no whole number from 0 to {}", max));
+    return value_->get<std::uint64_t>();
   }
 
   [[nodiscard]] absl::StatusOr<bool> Flag() const {
@@ -231,7 +231,9 @@ absl::StatusOr<core::Holding> ReadHolding(const Node& node) {
   ASSIGN_OR_RETURN(const Node device, node.Field("device"));
   ASSIGN_OR_RETURN(holding.device, device.Text());
   ASSIGN_OR_RETURN(const Node group, node.Field("group"));
-  ASSIGN_OR_RETURN(holding.group, group.Number());
+  ASSIGN_OR_RETURN(const std::uint64_t number,
+                   group.Number(std::numeric_limits<std::uint32_t>::max()));
+  holding.group = static_cast<std::uint32_t>(number);
   ASSIGN_OR_RETURN(const Node members, node.Field("members"));
   ASSIGN_OR_RETURN(holding.members, members.Text());
   ASSIGN_OR_RETURN(const Node reserved, node.Field("reserved"));
@@ -283,6 +285,11 @@ absl::StatusOr<core::Ledger> ReadV1(const Node& content) {
   core::Ledger ledger;
   ASSIGN_OR_RETURN(const Node boot_id, content.Field("bootId"));
   ASSIGN_OR_RETURN(ledger.boot_id, boot_id.Text());
+  // The first daemons did not count.
+  if (content.value().contains("generation")) {
+    ASSIGN_OR_RETURN(const Node generation, content.Field("generation"));
+    ASSIGN_OR_RETURN(ledger.generation, generation.Number(kMaxGeneration));
+  }
   ASSIGN_OR_RETURN(const Node reservations, content.Field("reservations"));
   ASSIGN_OR_RETURN(const std::vector<Node> items, reservations.Items());
   for (const Node& item : items) {
@@ -323,6 +330,8 @@ absl::StatusOr<Version> VersionOf(const Node& document) {
 std::string Encode(const core::Ledger& ledger) {
   std::string content = R"({"bootId":)";
   WriteText(content, ledger.boot_id);
+  content += R"(,"generation":)";
+  content += std::to_string(ledger.generation);
   content += R"(,"reservations":)";
   WriteList(content, ledger.reservations, "\n", &WriteReservation);
   content += '}';

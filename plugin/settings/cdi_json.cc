@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "plugin/settings/settings_env.h"
+
 namespace dp::settings {
 namespace {
 
@@ -19,11 +21,15 @@ std::string ToCdiJson(const std::string& key, const core::Settings& settings) {
   Json nodes = Json::array();
   for (const std::string& path : settings.device_nodes)
     nodes.push_back({{"path", path}, {"permissions", "rwm"}, {"uid", kQemu}, {"gid", kQemu}});
+  Json variables = Json::array();
+  for (const auto& [name, value] : ToVariables(settings)) variables.push_back(name + "=" + value);
   const Json json = {
       {"cdiVersion", kVersion},
       {"kind", settings.resource},
       {"devices",
-       Json::array({{{"name", key}, {"containerEdits", {{"deviceNodes", std::move(nodes)}}}}})}};
+       Json::array({{{"name", key},
+                     {"containerEdits",
+                      {{"env", std::move(variables)}, {"deviceNodes", std::move(nodes)}}}}})}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 

@@ -17,6 +17,15 @@ TEST(CdiJsonTest, IsASpecification) {
     {
       "name": "0000:01:00.0",
       "containerEdits": {
+        "env": [
+          "VFIO_DOORBELL_MODE_VENDOR_EXAMPLE_NVME=enforce",
+          "VFIO_DOORBELL_GENERATION_VENDOR_EXAMPLE_NVME=0",
+          "VFIO_DOORBELL_WINDOW_BASE_VENDOR_EXAMPLE_NVME=",
+          "VFIO_DOORBELL_WINDOW_SIZE_VENDOR_EXAMPLE_NVME=",
+          "VFIO_DOORBELL_PAGE_SIZE_VENDOR_EXAMPLE_NVME=0",
+          "VFIO_DOORBELL_GROUPS_VENDOR_EXAMPLE_NVME=",
+          "VFIO_DOORBELL_FUNCTIONS_VENDOR_EXAMPLE_NVME="
+        ],
         "deviceNodes": [
           {
             "path": "/dev/vfio/vfio",

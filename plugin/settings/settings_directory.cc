@@ -12,6 +12,7 @@
 #include "plugin/base/status_macros.h"
 #include "plugin/os/file.h"
 #include "plugin/settings/cdi_json.h"
+#include "plugin/settings/settings_env.h"
 #include "plugin/settings/settings_json.h"
 
 namespace dp::settings {
@@ -52,6 +53,7 @@ absl::StatusOr<std::string> SettingsDirectory::Put(const std::string& key,
   RETURN_IF_ERROR(MakeDirectory(directory));
   RETURN_IF_ERROR(
       os::WriteFileAtomically(directory + "/settings.json", ToJson(settings), kFileMode));
+  RETURN_IF_ERROR(os::WriteFileAtomically(directory + "/settings.env", ToEnv(settings), kFileMode));
   if (settings.cdi) {
     RETURN_IF_ERROR(MakeDirectory(cdi_));
     RETURN_IF_ERROR(os::WriteFileAtomically(CdiFile(key), ToCdiJson(key, settings), kFileMode));

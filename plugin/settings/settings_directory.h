@@ -10,9 +10,10 @@
 
 namespace dp::settings {
 
-// A directory per allocation, with one file, settings.json:
+// A directory per allocation, with two files that say the same:
 //   <root>/<key>/settings.json
-// A container gets the directory mounted, not the file, so that it would see a replaced file too.
+//   <root>/<key>/settings.env
+// A container gets the directory mounted, not a file, so that it would see a replaced file too.
 // And, of an allocation whose device nodes are handed over by CDI, in the folder where container
 // runtimes look for specifications:
 //   <cdi>/vfio-doorbell_<key>.json

@@ -34,7 +34,7 @@ std::string Read(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-TEST_F(SettingsDirectoryTest, PutsOneFileIntoADirectoryThatEveryoneMayRead) {
+TEST_F(SettingsDirectoryTest, PutsFilesIntoADirectoryThatEveryoneMayRead) {
   const mode_t umask_before = umask(0077);
   SettingsDirectory store(scratch_ + "/state", scratch_ + "/cdi");
   ASSERT_TRUE(store.Prepare().ok());
@@ -45,6 +45,8 @@ TEST_F(SettingsDirectoryTest, PutsOneFileIntoADirectoryThatEveryoneMayRead) {
   EXPECT_THAT(Read(*directory + "/settings.json"), HasSubstr("vendor.example/nvme"));
   EXPECT_EQ(fs::status(*directory).permissions(), fs::perms{0755});
   EXPECT_EQ(fs::status(*directory + "/settings.json").permissions(), fs::perms{0644});
+  EXPECT_THAT(Read(*directory + "/settings.env"), HasSubstr("VENDOR_EXAMPLE_NVME"));
+  EXPECT_EQ(fs::status(*directory + "/settings.env").permissions(), fs::perms{0644});
 }
 
 TEST_F(SettingsDirectoryTest, ReplacesOlderSettings) {
@@ -54,7 +56,7 @@ TEST_F(SettingsDirectoryTest, ReplacesOlderSettings) {
   later.resource = "vendor.example/other";
   ASSERT_TRUE(store.Put("0000:01:00.0", later).ok());
   EXPECT_THAT(Read(scratch_ + "/0000:01:00.0/settings.json"), HasSubstr("vendor.example/other"));
-  EXPECT_EQ(std::distance(fs::directory_iterator(scratch_ + "/0000:01:00.0"), {}), 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(scratch_ + "/0000:01:00.0"), {}), 2);
 }
 
 TEST_F(SettingsDirectoryTest, RemovesThem) {

@@ -31,6 +31,7 @@ std::string ToJson(const core::Settings& settings) {
   }
   Json json = {{"apiVersion", "vfio-doorbell/v1"},
                {"resource", settings.resource},
+               {"generation", settings.generation},
                {"mode", core::ModeName(settings.mode)}};
   if (!settings.mode_reason.empty()) json["modeReason"] = settings.mode_reason;
   json["window"] = WindowJson(settings.window);

@@ -13,6 +13,7 @@ namespace {
 core::Settings Enforced() {
   const core::Window window{.base = 0x09000000, .size = 0x100000};
   return {.resource = "vendor.example/nvme",
+          .generation = 41,
           .mode = core::Mode::kEnforce,
           .mode_reason = {},
           .window = window,
@@ -25,6 +26,7 @@ core::Settings Enforced() {
 
 core::Settings Observed() {
   return {.resource = "vendor.example/nvme",
+          .generation = 41,
           .mode = core::Mode::kObserve,
           .mode_reason = "this kernel has no msi_window attribute",
           .window = std::nullopt,
@@ -36,6 +38,7 @@ TEST(SettingsJsonTest, SaysWhatIsReserved) {
   EXPECT_EQ(ToJson(Enforced()), R"({
   "apiVersion": "vfio-doorbell/v1",
   "resource": "vendor.example/nvme",
+  "generation": 41,
   "mode": "enforce",
   "window": {
     "base": "0x09000000",
