@@ -64,7 +64,8 @@ absl::StatusOr<Vmi> ParseVmi(std::string_view text) {
   ASSIGN_OR_RETURN(const Json object, json::Parse(text, kBounds));
   const std::string kind = TextAt(object, "/kind");
   std::string spec;
-  if (kind == "VirtualMachineInstance") {
+  // virt-handler and virt-launcher send one as their cache has it, which leaves the kind out.
+  if (kind == "VirtualMachineInstance" || (kind.empty() && Find(object, "/spec/domain"))) {
     spec = "/spec";
   } else if (kind == "VirtualMachine") {
     spec = "/spec/template/spec";

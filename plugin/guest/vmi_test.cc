@@ -36,6 +36,14 @@ TEST(VmiTest, ReadsAnInstance) {
   EXPECT_THAT(vmi->resources, ElementsAre("vendor.example/nvme", "vendor.example/gpu"));
 }
 
+// As json.Marshal makes it of an object that came from client-go's cache.
+TEST(VmiTest, ReadsAnInstanceWithoutItsKind) {
+  const auto vmi = ParseVmi(R"({"metadata": {"name": "vm-a"},
+    "spec": {"domain": {"memory": {"guest": "1Gi"}}}})");
+  ASSERT_TRUE(vmi.ok()) << vmi.status();
+  EXPECT_EQ(vmi->ram, kGib);
+}
+
 TEST(VmiTest, ReadsTheTemplateOfAMachine) {
   const auto vmi = ParseVmi(R"({"kind": "VirtualMachine", "spec": {"template": {"spec":
     {"domain": {"memory": {"guest": "1Gi"}}}}}})");
