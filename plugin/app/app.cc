@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "plugin/app/host_facts.h"
+#include "plugin/app/node_hook.h"
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
 #include "plugin/config/config_file.h"
@@ -152,6 +153,7 @@ class Daemon final : public App {
   std::string sockets_dir_;      // where the endpoints are
   std::vector<Plugin> plugins_;  // by the place of the resource
   std::list<Retired> retired_;
+  std::unique_ptr<NodeHook> node_hook_;  // null: not asked for
   std::unique_ptr<config::ConfigWatch> config_watch_;
   std::string last_refusal_;  // of a configuration; what was logged last
   std::unique_ptr<kubelet::FolderWatch> folder_;
@@ -238,7 +240,6 @@ absl::Status Daemon::Serve() {
   });
   server::PrepareGrpc(*loop_);
   for (std::size_t i = 0; i < broker_->offers().size(); ++i) RETURN_IF_ERROR(AddPlugin(i));
-  server::StopGrpcTimers();
   if (!uevents_status_.ok()) {
     log::Warning("changes are seen late", {{"reason", "no_uevents"},
                                            {"seconds", options_.rescan_interval.count()},
@@ -246,6 +247,10 @@ absl::Status Daemon::Serve() {
   }
   pacer_.Start();
   WatchConfig();
+  if (!options_.node_hook_socket.empty()) {
+    ASSIGN_OR_RETURN(node_hook_, NodeHook::Create(*loop_, *broker_, options_.node_hook_socket));
+  }
+  server::StopGrpcTimers();
   for (const Plugin& plugin : plugins_) plugin.endpoint->Start();
   return absl::OkStatus();
 }
@@ -451,6 +456,10 @@ void Daemon::Drain() {
   config_watch_.reset();
   for (std::size_t resource = 0; resource < plugins_.size(); ++resource) Retire(resource);
   running_parts_ = 1 + retired_.size() + aside_;  // the list of pods and the plugins
+  if (node_hook_) {
+    ++running_parts_;
+    node_hook_->Stop([this] { PartStopped(); });
+  }
   broker_->Drain();
   pods_.Stop([this] { PartStopped(); });
 }

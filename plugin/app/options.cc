@@ -80,6 +80,9 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
           "The folder of the ledger: what is reserved for whom. It must outlive a reboot.");
   AddText(cli, "--pod-resources-socket", options.pod_resources_socket,
           "The kubelet's PodResources API, which says which pod holds what.");
+  AddText(cli, "--node-hook-socket", options.node_hook_socket,
+          "Where KubeVirt's virt-handler finds the node hook, as "
+          "/var/run/kubevirt/plugins/vfio-doorbell.sock. Empty: there is none.");
   AddValue(cli, "--rescan-interval", rescan_interval,
            "How often the host is looked at although it reports no change, in seconds: 1 to 86400.")
       ->check(CLI::Range(1, 86400).description(""));

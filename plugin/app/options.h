@@ -25,6 +25,7 @@ struct Options {
   std::string cdi_dir = "/run/cdi";
   std::string data_dir = "/var/lib/vfio-doorbell";
   std::string pod_resources_socket = "/var/lib/kubelet/pod-resources/kubelet.sock";
+  std::string node_hook_socket;  // empty: KubeVirt's node hooks are not served
   std::chrono::seconds rescan_interval{60};
   std::chrono::seconds release_grace{20};
   std::string log_level = "info";

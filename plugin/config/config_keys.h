@@ -12,8 +12,8 @@ inline constexpr std::array<std::string_view, 4> kConfigKeys{"version", "mode", 
                                                              "resources"};
 inline constexpr std::array<std::string_view, 3> kWindowKeys{"pool", "size", "allowUnproven"};
 inline constexpr std::array<std::string_view, 2> kPoolKeys{"start", "end"};
-inline constexpr std::array<std::string_view, 4> kResourceKeys{"name", "selectors", "iommufd",
-                                                               "cdi"};
+inline constexpr std::array<std::string_view, 5> kResourceKeys{"name", "selectors", "observe",
+                                                               "iommufd", "cdi"};
 inline constexpr std::array<std::string_view, 9> kSelectorKeys{
     "vendor",    "device",   "class", "subsystemVendor", "subsystemDevice", "driver",
     "addresses", "numaNode", "bind"};

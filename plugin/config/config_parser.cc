@@ -340,6 +340,7 @@ class Reader {
           resource.selectors.push_back(ReadSelector(selector));
         }
       }
+      if (const auto observe = Optional(element, "observe")) resource.observe = ReadBool(*observe);
       if (const auto iommufd = Optional(element, "iommufd")) resource.iommufd = ReadBool(*iommufd);
       const auto cdi = Optional(element, "cdi");
       if (cdi) resource.cdi = ReadBool(*cdi);

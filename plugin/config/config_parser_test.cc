@@ -77,7 +77,9 @@ TEST(ParseConfigTest, ReadsWhatTheExampleShows) {
   EXPECT_EQ(config.resources[1].name, "vendor.example/nic");
   ASSERT_THAT(config.resources[1].selectors, SizeIs(1));
   EXPECT_TRUE(config.resources[1].selectors[0].bind);
+  EXPECT_FALSE(config.resources[1].observe);
   EXPECT_EQ(config.resources[2].name, "vendor.example/gpu");
+  EXPECT_TRUE(config.resources[2].observe);
   ASSERT_THAT(config.resources[2].selectors, SizeIs(1));
   const core::Selector& gpu = config.resources[2].selectors[0];
   EXPECT_EQ(gpu.class_prefix, 0x03U);

@@ -45,7 +45,7 @@ Allocation Books::MakeAllocation(std::size_t resource, std::span<const Target> t
     allocation.holdings.push_back({.device = target.offer.id,
                                    .group = target.group.number,
                                    .members = MembersOf(target.group),
-                                   .reserved = desk_.catalogue.CanSteer(target.group)});
+                                   .reserved = desk_.catalogue.CanSteer(target)});
   }
   return allocation;
 }
@@ -108,7 +108,7 @@ Settings Books::MakeSettings(std::size_t resource, std::span<const Target> targe
                     .device_nodes = desk_.catalogue.NodesOf(resource, targets),
                     .cdi = IsByCdi(resource, targets)};
   for (const Target& target : targets) {
-    if (std::string reason = desk_.catalogue.ObserveReason(target.group);
+    if (std::string reason = desk_.catalogue.ObserveReason(target);
         !reason.empty() && settings.mode == Mode::kEnforce) {
       settings.mode = Mode::kObserve;
       settings.mode_reason = std::move(reason);

@@ -241,15 +241,15 @@ std::vector<std::string> Catalogue::NodesOf(std::size_t resource,
   return DeviceNodes(targets, this->resource(resource).iommufd, sources_.has_node);
 }
 
-std::string Catalogue::ObserveReason(const Group& group) const {
+std::string Catalogue::ObserveReason(const Target& target) const {
   if (sources_.config.mode == Mode::kObserve) return "the configuration says so";
-  switch (group.knob) {
+  switch (target.group.knob) {
     case Knob::kAbsent:
       return "this kernel has no msi_window attribute";
     case Knob::kNone:
-      return fmt::format("IOMMU group {} has no software MSI window", group.number);
+      return fmt::format("IOMMU group {} has no software MSI window", target.group.number);
     case Knob::kPresent:
-      return {};
+      return target.offer.observe_reason;
   }
   return {};
 }
@@ -257,14 +257,14 @@ std::string Catalogue::ObserveReason(const Group& group) const {
 std::vector<std::uint32_t> Catalogue::GroupsToSteer(std::span<const Target> targets) const {
   std::vector<std::uint32_t> groups;
   for (const Target& target : targets) {
-    if (CanSteer(target.group)) groups.push_back(target.group.number);
+    if (CanSteer(target)) groups.push_back(target.group.number);
   }
   return groups;
 }
 
 void Catalogue::SetWindow(std::span<Target> targets, const std::optional<Window>& window) const {
   for (Target& target : targets) {
-    if (CanSteer(target.group)) target.group.window = window;
+    if (CanSteer(target)) target.group.window = window;
   }
 }
 

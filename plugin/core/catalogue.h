@@ -90,10 +90,10 @@ class Catalogue {
   absl::StatusOr<std::vector<Target>> LookAgain(std::size_t resource,
                                                 std::span<const std::string> devices);
 
-  // Why the window of the group is not to be moved; empty: it can be reserved.
-  [[nodiscard]] std::string ObserveReason(const Group& group) const;
+  // Why the window of its group is not to be moved; empty: it can be reserved.
+  [[nodiscard]] std::string ObserveReason(const Target& target) const;
 
-  [[nodiscard]] bool CanSteer(const Group& group) const { return ObserveReason(group).empty(); }
+  [[nodiscard]] bool CanSteer(const Target& target) const { return ObserveReason(target).empty(); }
   // The numbers of the groups among them whose window can be reserved.
   [[nodiscard]] std::vector<std::uint32_t> GroupsToSteer(std::span<const Target> targets) const;
   // Those groups have this window now.

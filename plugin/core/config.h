@@ -41,6 +41,8 @@ struct Resource {
   std::vector<Selector> selectors;  // one that matches is enough
   // Whether a container gets /dev/iommu, too: for a VMM that opens an iommufd by itself.
   bool iommufd = false;
+  // Whether its windows are left alone, as with Mode::kObserve.
+  bool observe = false;
   // Whether device nodes are handed over by CDI (Container Device Interface) instead of by path.
   bool cdi = false;
   int line = 0;

@@ -62,7 +62,8 @@ void ContainerStart::Run() {
   }
   targets_ = *std::move(targets);
   bool in_record = true;
-  for (const auto& [offer, group] : targets_) {
+  for (const Target& target : targets_) {
+    const auto& [offer, group] = target;
     const auto [lease, allocation, holding] = tools_.reservations.Find(offer.id);
     if (lease == nullptr) {
       in_record = false;
@@ -80,7 +81,7 @@ void ContainerStart::Run() {
       return;
     }
     // Another kernel since, or another configuration.
-    if (holding->reserved != tools_.catalogue.CanSteer(group)) in_record = false;
+    if (holding->reserved != tools_.catalogue.CanSteer(target)) in_record = false;
   }
   if (in_record) {
     Repair();

@@ -9,6 +9,7 @@
 
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
+#include "plugin/core/grace.h"
 #include "plugin/core/preferred_allocation.h"
 
 // How an allocation goes. The groups asked for are read afresh. Then the reservations end that
@@ -135,6 +136,46 @@ void DeviceBroker::EndTurn() {
   reconciler_.Start();
   busy_ = false;
   ServeQueue();
+}
+
+void DeviceBroker::HeldBy(const IsPod& is_pod, const Held& done) {
+  Enqueue({.serve =
+               [this, is_pod, done] {
+                 std::vector<HeldGroup> held;
+                 for (const Reservations::Lease& lease : reservations_.leases()) {
+                   const auto& [window, pod, allocations, started] = lease.reservation;
+                   if (!pod || !is_pod(*pod)) continue;
+                   for (const Allocation& allocation : allocations) {
+                     for (const Holding& holding : allocation.holdings)
+                       held.push_back(LookAt(*pod, allocation, holding, window));
+                   }
+                 }
+                 done(std::move(held));
+                 EndTurn();
+               },
+           .refuse = [done](const absl::Status& status) { done(status); }});
+}
+
+HeldGroup DeviceBroker::LookAt(const PodName& pod, const Allocation& allocation,
+                               const Holding& holding, const std::optional<Window>& window) {
+  HeldGroup held{.pod = pod,
+                 .resource = allocation.resource,
+                 .device = holding.device,
+                 .reserved = holding.reserved ? window : std::nullopt,
+                 .window = {},
+                 .grace = {},
+                 .error = {}};
+  const absl::StatusOr<Group> group = host_.scanner.ScanGroup(holding.group);
+  if (!group.ok()) {
+    held.error = std::string(group.status().message());
+    return held;
+  }
+  held.window = group->window;
+  for (const Function& function : group->functions) {
+    if (function.pci && IsGrace(function.pci->vendor, function.pci->device))
+      held.grace = function.name;
+  }
+  return held;
 }
 
 void DeviceBroker::Reconfigure(Config next, const Reconfigured& done) {

@@ -21,6 +21,7 @@
 #include "plugin/core/container_start.h"
 #include "plugin/core/grant.h"
 #include "plugin/core/handover.h"
+#include "plugin/core/held_group.h"
 #include "plugin/core/ports.h"
 #include "plugin/core/reconciler.h"
 #include "plugin/core/reservations.h"
@@ -94,6 +95,16 @@ class DeviceBroker {
   void CheckBeforeStart(std::size_t resource, std::vector<std::string> devices,
                         const Checked& done);
 
+  // Every group that these pods have, by the record, in the order in which it came to them. Reads
+  // their windows afresh, and changes nothing. Calls `done` once, possibly before it returns; waits
+  // for its turn. Unavailable: the daemon ends, or another one has taken over.
+  using Held = std::function<void(absl::StatusOr<std::vector<HeldGroup>>)>;
+  void HeldBy(const IsPod& is_pod, const Held& done);
+  // A pod may have ended: looks now, and not only when it is time again.
+  void LookForEnded() { reconciler_.Hint(); }
+  // What windows are taken from.
+  [[nodiscard]] const Pool& pool() const { return config_.pool; }
+
   // See PreferDevices().
   absl::StatusOr<std::vector<std::string>> Prefer(std::size_t resource,
                                                   std::span<const std::string> available,
@@ -125,6 +136,8 @@ class DeviceBroker {
   void ServeAllocate(Request request);
   void HandOver(const Books::Entry& entry);
   void Finish(absl::StatusOr<Grant> result);
+  HeldGroup LookAt(const PodName& pod, const Allocation& allocation, const Holding& holding,
+                   const std::optional<Window>& window);
   void ServeReconfigure(Config next, const Reconfigured& done);
   void EnqueueStart(std::size_t resource, std::vector<std::string> devices,
                     std::optional<ContainerStart::Listed> listed, const Checked& done);

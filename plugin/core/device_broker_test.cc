@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "plugin/core/grace.h"
 #include "plugin/core/release.h"
 #include "tests/fakes/broker_world.h"
 
@@ -463,6 +464,54 @@ TEST_F(DeviceBrokerTest, ObservesIfConfigured) {
   EXPECT_TRUE(Check({Device(1)}).ok());
   EXPECT_TRUE(Check({Device(2)}).ok()) << "after a restart of the plugin nothing is known";
   EXPECT_THAT(knob_.writes, IsEmpty());
+}
+
+TEST_F(DeviceBrokerTest, LeavesTheWindowsOfAResourceAloneIfConfigured) {
+  config_.resources[0].observe = true;
+  Start();
+  ASSERT_TRUE(Allocate({Device(1)}).ok());
+  EXPECT_EQ(store_.settings.at(Device(1)).mode, Mode::kObserve);
+  EXPECT_EQ(store_.settings.at(Device(1)).mode_reason, "the configuration says so");
+  EXPECT_EQ(store_.settings.at(Device(1)).window, kFixedWindow);
+  EXPECT_TRUE(Check({Device(1)}).ok());
+  EXPECT_THAT(knob_.writes, IsEmpty());
+}
+
+// core/grace.h
+TEST_F(DeviceBrokerTest, LeavesTheDefaultWindowToAGraceGpu) {
+  host_.Find(1)->functions[0].pci->vendor = kNvidia;
+  host_.Find(1)->functions[0].pci->device = kGraceDevices[0];
+  Selector grace;
+  grace.vendor = kNvidia;
+  config_.resources[0].selectors.push_back(grace);
+  Start();
+  ASSERT_TRUE(Allocate({Device(1), Device(2)}).ok());
+  EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
+  EXPECT_EQ(knob_.WindowOf(2), At(0));
+  const Settings& settings = store_.settings.at(Device(1));
+  EXPECT_EQ(settings.mode, Mode::kObserve);
+  EXPECT_EQ(settings.mode_reason,
+            "0000:01:00.0 is a Grace GPU, whose guest knows the default window only");
+  EXPECT_EQ(settings.groups[0].window, kFixedWindow);
+  EXPECT_TRUE(Check({Device(1), Device(2)}).ok());
+  EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
+}
+
+TEST_F(DeviceBrokerTest, RefusesAGraceGpuWithAnotherWindow) {
+  host_.Find(1)->functions[0].pci->vendor = kNvidia;
+  host_.Find(1)->functions[0].pci->device = kGraceDevices[0];
+  // Not of the pool, so nobody puts it back.
+  host_.Find(1)->window = Window{.base = 0x0b000000, .size = kMiB};
+  config_.resources[0].selectors[0].vendor = kNvidia;
+  Start();
+  const absl::Status status = Allocate({Device(1)});
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(),
+            "device 0000:01:00.0 is unhealthy: the window of its IOMMU group is 0x0b000000 "
+            "0x00100000, and the guest of a Grace GPU (0000:01:00.0) knows only 0x08000000 "
+            "0x00100000");
+  host_.Find(1)->window = kFixedWindow;
+  EXPECT_TRUE(Allocate({Device(1)}).ok());
 }
 
 TEST_F(DeviceBrokerTest, ObservesOnAKernelWithoutTheKnob) {

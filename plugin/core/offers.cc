@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "plugin/core/grace.h"
+
 namespace dp::core {
 namespace {
 
@@ -57,6 +59,22 @@ const Function* LowestMatch(const Group& group, const Resource& resource) {
   return lowest;
 }
 
+const Function* FindGrace(const Group& group) {
+  const auto found =
+      std::find_if(group.functions.begin(), group.functions.end(), [](const Function& function) {
+        return function.pci && IsGrace(function.pci->vendor, function.pci->device);
+      });
+  return found == group.functions.end() ? nullptr : &*found;
+}
+
+std::string ObserveReason(const Group& group, const Resource& resource) {
+  if (resource.observe) return "the configuration says so";
+  if (const Function* grace = FindGrace(group)) {
+    return fmt::format("{} is a Grace GPU, whose guest knows the default window only", grace->name);
+  }
+  return {};
+}
+
 std::string UnhealthyReason(const Group& group, const Function& attached) {
   if (attached.driver.empty()) {
     return fmt::format("{} has no driver; a VFIO driver must be bound to it", attached.name);
@@ -69,6 +87,13 @@ std::string UnhealthyReason(const Group& group, const Function& attached) {
     if (sibling.is_bridge() || sibling.driver.empty() || IsOnVfioDriver(sibling)) continue;
     return fmt::format("{} in the same IOMMU group is on driver {}, which is not a VFIO driver",
                        sibling.name, sibling.driver);
+  }
+  const Function* grace = FindGrace(group);
+  if (grace != nullptr && group.window && *group.window != kFixedWindow) {
+    return fmt::format(
+        "the window of its IOMMU group is {}, and the guest of a Grace GPU ({}) "
+        "knows only {}",
+        FormatWindow(*group.window), grace->name, FormatWindow(kFixedWindow));
   }
   return {};
 }
@@ -156,7 +181,8 @@ std::optional<Offer> OfferGroup(const Group& group, const Resource& resource) {
                .function = attached->name,
                .group = group.number,
                .numa_node = attached->numa_node,
-               .unhealthy_reason = UnhealthyReason(group, *attached)};
+               .unhealthy_reason = UnhealthyReason(group, *attached),
+               .observe_reason = ObserveReason(group, resource)};
 }
 
 absl::StatusOr<std::vector<ResourceOffers>> OfferAll(const Inventory& inventory,

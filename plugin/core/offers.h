@@ -26,6 +26,8 @@ struct Offer {
   std::uint32_t group = 0;  // its number in this boot
   std::optional<int> numa_node;
   std::string unhealthy_reason;  // one clause; empty: healthy
+  // Why its window is left alone, of what configuration and device say; empty: it need not be.
+  std::string observe_reason = {};
 
   [[nodiscard]] bool healthy() const { return unhealthy_reason.empty(); }
   friend bool operator==(const Offer&, const Offer&) = default;

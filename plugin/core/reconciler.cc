@@ -11,19 +11,30 @@ namespace dp::core {
 void Reconciler::Start() {
   const bool nothing_to_do = tools_.reservations.empty() && tools_.books.saved();
   if (stopped_ || nothing_to_do || std::exchange(running_, true)) return;
-  tools_.timers.CallAfter(leave_.interval, [this] { Ask(); });
+  tools_.timers.CallAfter(leave_.interval, [this] {
+    Ask([this] {
+      running_ = false;
+      Start();
+    });
+  });
 }
 
-void Reconciler::Ask() {
+void Reconciler::Hint() {
+  if (running_) Ask([] {});
+}
+
+void Reconciler::Ask(std::function<void()> then) {
   if (stopped_) return;
   // What is done between the question and the answer counts as later than the answer.
-  tools_.pods.List(
-      [this, asked = tools_.timers.Now()](const absl::StatusOr<std::vector<PodDevices>>& listed) {
-        if (stopped_) return;
-        tools_.in_turn([this, asked, listed] {
-          if (!stopped_) Look(listed, asked);
-        });
-      });
+  tools_.pods.List([this, then = std::move(then), asked = tools_.timers.Now()](
+                       const absl::StatusOr<std::vector<PodDevices>>& listed) {
+    if (stopped_) return;
+    tools_.in_turn([this, then, asked, listed] {
+      if (stopped_) return;
+      Look(listed, asked);
+      then();
+    });
+  });
 }
 
 void Reconciler::Look(const absl::StatusOr<std::vector<PodDevices>>& listed,
@@ -48,8 +59,6 @@ void Reconciler::Look(const absl::StatusOr<std::vector<PodDevices>>& listed,
     }
   }
   last_failure_ = std::move(failure);
-  running_ = false;
-  Start();
 }
 
 }  // namespace dp::core

@@ -43,11 +43,13 @@ class Reconciler {
 
   // Something may be reserved: begins to ask, if it does not do so already. It ends by itself.
   void Start();
+  // Asks now, too, if anything is reserved.
+  void Hint();
   // For good.
   void Stop() { stopped_ = true; }
 
  private:
-  void Ask();
+  void Ask(std::function<void()> then);
   void Look(const absl::StatusOr<std::vector<PodDevices>>& listed, Reservations::Time asked);
 
   const Tools tools_;

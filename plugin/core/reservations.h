@@ -70,6 +70,9 @@ class Reservations {
   // The leases of this pod by the kubelet's list, the oldest first.
   [[nodiscard]] std::vector<Lease*> LeasesOf(const PodName& pod, const PodIndex& pods);
 
+  // All leases, the oldest first.
+  [[nodiscard]] const std::list<Lease>& leases() const { return leases_; }
+
   // What is to be kept on disk.
   [[nodiscard]] std::vector<Reservation> Snapshot() const;
   // The same, as it will be after Commit() with these arguments.
