@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
               .unbindings = 2,
               .restarts = 3,
               .looks = 1,
+              .hooks = 10,
               .idle_seconds = 1};
   }
 
@@ -61,6 +62,7 @@ int main(int argc, char** argv) {
       {"restart_to_registered_ms", samples.restart_to_registered_ms},
       {"look_cpu_ms", samples.look_cpu_ms},
       {"give_back_cpu_ms", samples.give_back_cpu_ms},
+      {"node_hook_ms", samples.node_hook_ms},
       {"sigterm_to_exit_ms", samples.sigterm_to_exit_ms},
       {"sockets_left", samples.sockets_left},
       {"anonymous_mib", samples.anonymous_mib},

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <grpcpp/create_channel_posix.h>
 #include <linux/magic.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -16,12 +17,15 @@
 #include <memory>
 #include <string_view>
 
+#include "api/kubevirt/hooks/plugins/v1alpha1/api.grpc.pb.h"
 #include "plugin/base/status_macros.h"
 #include "plugin/base/unique_fd.h"
 #include "tests/bench/child_process.h"
+#include "tests/bench/host.h"
 #include "tests/bench/statistics.h"
 #include "tests/fakes/fake_kubelet.h"
 #include "tests/fakes/fake_pod_resources.h"
+#include "tests/fakes/grpc_socket.h"
 #include "tests/fakes/msi_window_kernel.h"
 #include "tests/fakes/sysfs_tree.h"
 #include "tests/fakes/temporary_folder.h"
@@ -33,7 +37,6 @@
 namespace dp::bench {
 namespace {
 
-constexpr char kResource[] = "vfio.example/disk";
 constexpr double kKibPerMib = 1024;
 // Devices that are allocated in turn. Each holds a window, and the pool has 111 of them.
 constexpr std::uint32_t kAllocatedDevices = 64;
@@ -78,90 +81,6 @@ absl::Status MustBeOnDisk(const std::string& folder) {
   return absl::InvalidArgumentError(folder + " is in memory, and no disk");
 }
 
-// All that the daemon sees of the world: a host with N groups, its device nodes, and folders.
-class Host {
- public:
-  explicit Host(std::uint32_t groups) : groups_(groups) {
-    sysfs_.AddManyGroups(groups);
-    rest_.AddDirectory("kubelet");
-    rest_.AddFile("dev/vfio/vfio", "");
-    for (std::uint32_t group = 0; group < groups; ++group) {
-      rest_.AddFile(fmt::format("dev/vfio/{}", group), "");
-      rest_.AddFile(fmt::format("dev/vfio/devices/vfio{}", group), "");
-    }
-    const fakes::SysfsTree::PciFunction any;
-    rest_.AddFile("config.yaml", fmt::format("version: v1\n"
-                                             "resources:\n"
-                                             "  - name: {}\n"
-                                             "    selectors:\n"
-                                             "      - {{vendor: \"{:04x}\", device: \"{:04x}\"}}\n",
-                                             kResource, any.vendor, any.device));
-  }
-
-  [[nodiscard]] std::vector<std::string> Command(const std::string& daemon,
-                                                 const std::string& ledger_folder) const {
-    return {daemon,
-            "--config=" + Path("config.yaml"),
-            "--kubelet-dir=" + kubelet_folder(),
-            "--sysfs-root=" + sysfs_.path(),
-            "--dev-root=" + Path("dev"),
-            "--state-dir=" + Path("state"),
-            "--data-dir=" + ledger_folder,
-            "--pod-resources-socket=" + pods_socket()};
-  }
-  [[nodiscard]] std::string ledger_folder() const { return Path("data"); }
-  [[nodiscard]] std::string pods_socket() const { return Path("pods.sock"); }
-  [[nodiscard]] std::string log_path() const { return Path("log"); }
-  [[nodiscard]] std::string kubelet_folder() const { return Path("kubelet"); }
-  [[nodiscard]] std::uint32_t groups() const { return groups_; }
-
-  // Gives the first device to the VFIO driver, or to another one, as `driverctl` would. A VFIO
-  // driver makes a vfio-dev directory and a node, and takes them along when it goes.
-  void BindFirst(const v1beta1::Device& device, bool to_vfio) {
-    const auto& nodes = device.topology().nodes();
-    if (to_vfio) {
-      rest_.AddFile("dev/vfio/0", "");
-    } else {
-      rest_.Remove("dev/vfio/0");
-      sysfs_.Remove(fakes::SysfsTree::PciDirectory(device.id()) + "/vfio-dev");
-    }
-    sysfs_.AddPciFunction({.address = device.id(),
-                           .group = 0,
-                           .driver = to_vfio ? "vfio-pci" : "nvme",
-                           .numa_node = nodes.empty() ? -1 : static_cast<int>(nodes[0].id()),
-                           .cdev = to_vfio ? "vfio0" : ""});
-  }
-
-  // What this many groups' msi_window shows is up to a kernel from now on; with its end, each group
-  // has the default window.
-  void Obey(fakes::MsiWindowKernel& kernel, std::uint32_t count) const {
-    for (std::uint32_t group = 0; group < count; ++group) {
-      kernel.Add(group, fmt::format("{}/kernel/iommu_groups/{}/msi_window", sysfs_.path(), group));
-    }
-  }
-  void ResetWindows(std::uint32_t count) {
-    for (std::uint32_t group = 0; group < count; ++group)
-      sysfs_.SetMsiWindow(group, "0x08000000 0x00100000");
-  }
-
-  // Sockets in the kubelet's folder that are not the kubelet's.
-  [[nodiscard]] int CountSockets() const {
-    int count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(kubelet_folder()))
-      if (entry.is_socket() && entry.path().filename() != "kubelet.sock") ++count;
-    return count;
-  }
-
- private:
-  [[nodiscard]] std::string Path(std::string_view name) const {
-    return fmt::format("{}/{}", rest_.path(), name);
-  }
-
-  const std::uint32_t groups_;
-  fakes::SysfsTree sysfs_;
-  fakes::SysfsTree rest_;  // nothing of sysfs, but also files in memory that go with the object
-};
-
 // One start of the daemon, and what is measured of it, in this order.
 class Run {
  public:
@@ -175,11 +94,11 @@ class Run {
         kubelet_(host.kubelet_folder()),
         pods_(host.pods_socket()) {}
 
-  // `option` is one more of the daemon.
-  absl::Status Start(const std::string& daemon, const std::string& option = "") {
+  // `options` are more of the daemon.
+  absl::Status Start(const std::string& daemon, const std::vector<std::string>& options = {}) {
     kubelet_.Start();
     std::vector<std::string> command = host_.Command(daemon, ledger_folder_);
-    if (!option.empty()) command.push_back(option);
+    command.insert(command.end(), options.begin(), options.end());
     ASSIGN_OR_RETURN(daemon_, ChildProcess::Start(command, host_.log_path()));
     if (absl::Status listed = kubelet_.WaitForDevices(kResource, host_.groups()); !listed.ok()) {
       // If it has ended, what it said explains more.
@@ -234,10 +153,11 @@ class Run {
       const auto first = devices_.begin() + static_cast<std::ptrdiff_t>(i);
       const auto last = first + static_cast<std::ptrdiff_t>(std::min(share, reserved - i));
       RETURN_IF_ERROR(AllocateOnce({first, last}));
-      pods.push_back({.pod = {.space = "default", .name = fmt::format("vm-{}", i)},
-                      .container = "compute",
-                      .resource = kResource,
-                      .devices = {first, last}});
+      pods.push_back(
+          {.pod = {.space = "default", .name = fmt::format("virt-launcher-vm{}-x7k2p", i)},
+           .container = "compute",
+           .resource = kResource,
+           .devices = {first, last}});
     }
     pods_.SetPods(pods);
     pods_.Start();
@@ -248,6 +168,7 @@ class Run {
       ASSIGN_OR_RETURN(const auto after, daemon_->ReadCpuTime());
       samples_.look_cpu_ms.push_back(Milliseconds(after - before));
     }
+    RETURN_IF_ERROR(CallNodeHook());
     pods_.SetPods(std::vector<core::PodDevices>{});
     ASSIGN_OR_RETURN(const auto before, daemon_->ReadCpuTime());
     const auto deadline = Clock::now() + kReleaseDeadline;
@@ -371,6 +292,29 @@ class Run {
     return times;
   }
 
+  // As virt-handler does before it starts the first of these virtual machines.
+  absl::Status CallNodeHook() {
+    namespace v1alpha1 = ::kubevirt::hooks::plugins::v1alpha1;
+    const auto hook = v1alpha1::NodeHookService::NewStub(
+        grpc::CreateInsecureChannelFromFd("hook", fakes::ConnectTo(host_.hook_socket()).Release()));
+    v1alpha1::ExecuteNodeHookRequest request;
+    request.set_hookpoint("PreVMStart");
+    request.set_vmi(fmt::format(
+        R"({{"metadata": {{"name": "vm0", "namespace": "default"}}, "spec": {{"domain": {{
+           "memory": {{"guest": "4Gi"}},
+           "devices": {{"hostDevices": [{{"name": "a", "deviceName": "{}"}}]}}}}}}}})",
+        kResource));
+    for (int i = -effort_.hooks / 10; i < effort_.hooks; ++i) {
+      grpc::ClientContext context;
+      v1alpha1::ExecuteNodeHookResponse response;
+      const auto begin = Clock::now();
+      const grpc::Status status = hook->ExecuteNodeHook(&context, request, &response);
+      if (!status.ok()) return absl::InternalError("the node hook: " + status.error_message());
+      if (i >= 0) samples_.node_hook_ms.push_back(Milliseconds(Clock::now() - begin));
+    }
+    return absl::OkStatus();
+  }
+
   [[nodiscard]] bool HasReservations() const {
     std::ifstream file(ledger_folder_ + "/ledger.json");
     const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -431,11 +375,13 @@ absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort)
   }
   Samples not_shown;  // what these starts measure again, in other circumstances
   Run reconciling(host, uevents, effort, host.ledger_folder(), not_shown);
-  RETURN_IF_ERROR(reconciling.Start(daemon, "--release-grace=1"));
+  RETURN_IF_ERROR(
+      reconciling.Start(daemon, {"--release-grace=1", "--node-hook-socket=" + host.hook_socket()}));
   RETURN_IF_ERROR(reconciling.Reconcile());
   RETURN_IF_ERROR(reconciling.Terminate());
   samples.look_cpu_ms = not_shown.look_cpu_ms;
   samples.give_back_cpu_ms = not_shown.give_back_cpu_ms;
+  samples.node_hook_ms = not_shown.node_hook_ms;
   host.ResetWindows(effort.groups);
 
   const fakes::TemporaryFolder folder(effort.disk);

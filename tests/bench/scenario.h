@@ -20,6 +20,7 @@ struct Effort {
   int unbindings = 10;         // per start
   int restarts = 100;          // of the kubelet, in the first start
   int looks = 4;          // at the kubelet's pods, with devices reserved, in a start of its own
+  int hooks = 200;        // calls of KubeVirt's node hook, in the same start, after a warm-up
   int idle_seconds = 20;  // in the first start
 };
 
@@ -37,6 +38,7 @@ struct Samples {
   std::vector<double> restart_to_registered_ms;
   std::vector<double> look_cpu_ms;
   std::vector<double> give_back_cpu_ms;
+  std::vector<double> node_hook_ms;
   std::vector<double> sigterm_to_exit_ms;
   std::vector<double> sockets_left;
   std::vector<double> anonymous_mib;
