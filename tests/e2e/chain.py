@@ -21,13 +21,13 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-from vlab import golang, images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
+from vlab import images, kernels, kubelets, machine, podimages, rootfs, waiting  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
 from vlab.processes import clean_up_on_sigterm  # noqa: E402
 from vlab.progress import step  # noqa: E402
 
-KUBELET = os.environ.get("VFIO_DOORBELL_KUBELET", golang.DEFAULT_KUBELET)
+KUBELET = os.environ.get("VFIO_DOORBELL_KUBELET", kubelets.DEFAULT)
 PLUGIN_MANIFEST = ROOT / "manifests" / "static-pod.yaml"
 CONFIG = pathlib.Path(__file__).parent / "config.yaml"
 VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
@@ -76,6 +76,7 @@ class VmRun:
     guest_interrupts: dict[str, int]  # by name, counted in the VM
     sha256: str                   # of what the VM read through the device
     seconds: float                # from the manifest to the checksum
+    output: str                   # what the pod has printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +90,10 @@ class FailedPod:
 
 
 @contextlib.contextmanager
-def running_node(name, kernel, **devices):
+def running_node(name, kernel, **options):
     """start_node() for the length of a with block, which ends on SIGTERM too."""
     clean_up_on_sigterm()
-    node = start_node(name, kernel, **devices)
+    node = start_node(name, kernel, **options)
     try:
         yield node
     finally:
@@ -109,10 +110,13 @@ def build_plugin():
     return ROOT / "build" / "arm64" / "plugin" / "vfio-doorbell-plugin"
 
 
-def start_node(name, kernel, kinds=tuple(DEVICES), vfio=True):
-    """A node called `name` with these devices and the images of this scenario, its kubelet healthy."""
+def start_node(name, kernel, kinds=tuple(DEVICES), vfio=True, archives=()):
+    """A node called `name` with these devices and the images of this scenario, its kubelet healthy.
+
+    archives: images beside those of every scenario.
+    """
     archives = [podimages.pause(), podimages.vm(kernels.find("patched").image),
-                podimages.plugin(build_plugin())]
+                podimages.plugin(build_plugin()), *archives]
     return Node(name).up(kernels.find(kernel), rootfs.build(KUBELET), images.disk(archives), kinds,
                          bound=True, vfio=vfio)
 
@@ -223,13 +227,16 @@ def offered(node):
 # The VM
 
 
-def run_vm(node, name):
-    """Runs the VM pod with the NVMe until it has read its disk; returns what was seen."""
+def run_vm(node, name, manifest=None, meanwhile=lambda: None):
+    """Runs the VM pod with the NVMe until it has read its disk; returns what was seen.
+
+    meanwhile: called once the kubelet has the pod.
+    """
     bdf = nvme(node)
     before = describe_group(node, bdf)
     began = time.monotonic()
     with step(f"VM {name}: manifest to checksum"):
-        log = start_vm(node, name)
+        log = start_vm(node, name, manifest, meanwhile)
     seconds = time.monotonic() - began
     during = describe_group(node, bdf)
     doorbells = [int(line.split()[2], 16) for line in node.run(f"msi-address {bdf}").splitlines()]
@@ -238,11 +245,10 @@ def run_vm(node, name):
         end_pod(node, name, name)
     return VmRun(
         before=before, during=during, doorbells=doorbells, host_interrupts=host_interrupts,
-        environment=dict(re.findall(r"^vm: env ([^=]+)=(.*)$", log, re.MULTILINE)),
-        settings=settings_of(log),
+        environment=environment_of(log), settings=settings_of(log),
         guest_interrupts={device: int(count) for count, device in
                           re.findall(r"^guest: interrupts (\d+) \S+ (\S+)", log, re.MULTILINE)},
-        sha256=_only(r"^guest: sha256 (\w+)", log), seconds=seconds)
+        sha256=_only(r"^guest: sha256 (\w+)", log), seconds=seconds, output=log)
 
 
 def refused_vm(node, name):
@@ -263,14 +269,20 @@ def vm_manifest(name):
     return manifest
 
 
+def environment_of(log):
+    """The variables that the pod has printed."""
+    return dict(re.findall(r"^vm: env ([^=]+)=(.*)$", log, re.MULTILINE))
+
+
 def settings_of(log):
     """The settings files that the pod has printed."""
     return [json.loads(text) for text in re.findall(r"^vm: settings (.*)$", log, re.MULTILINE)]
 
 
-def start_vm(node, name, manifest=None):
+def start_vm(node, name, manifest=None, meanwhile=lambda: None):
     """Starts the VM; returns the pod's output up to the point where the guest is done."""
     apply(node, name, manifest or vm_manifest(name))
+    meanwhile()
 
     def output():
         text = pod_output(node, name)

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from vlab import cache, golang, images, machine, processes, waiting  # noqa: E402
+from vlab import cache, images, kubelets, machine, processes, waiting  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
 
@@ -172,7 +172,7 @@ esac
 
 
 class TestKubelet:
-    """golang.kubelet()"""
+    """kubelets.kubelet()"""
 
     @pytest.mark.parametrize("installed, version, builder", [
         ("1.19.8", "1.34", "golang.org/toolchain@v0.0.1-go1.24"), ("1.24.4", "1.34", "installed"),
@@ -183,13 +183,13 @@ class TestKubelet:
         go.write_text(FAKE_GO.replace("VERSION", installed))
         go.chmod(0o755)
         monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
-        built_by, module = golang.kubelet(version).read_text().split()
+        built_by, module = kubelets.kubelet(version).read_text().split()
         assert built_by.startswith(builder)
-        assert pathlib.Path(module) == golang.KUBELETS / version
+        assert pathlib.Path(module) == kubelets.KUBELETS / version
 
     def test_the_versions_there_are_are_named(self):
         with pytest.raises(LabError, match="no kubelet 1.33, only 1.34, 1.37"):
-            golang.kubelet("1.33")
+            kubelets.kubelet("1.33")
 
 
 class TestImages:

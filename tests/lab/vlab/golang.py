@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Go toolchain, and kubelets built with it from the Go module proxy."""
+"""The Go toolchain, and programs built with it from modules of the Go module proxy."""
 
 import os
 import pathlib
@@ -9,41 +9,25 @@ import shutil
 from . import cache, tools
 from .errors import LabError
 
-# A directory with go.mod and go.sum for each kubelet, called by its minor version.
-KUBELETS = pathlib.Path(__file__).parent.parent / "kubelet"
-DEFAULT_KUBELET = "1.34"
+# Read-only: a build that needs anything go.mod and go.sum do not pin fails.
+ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
 
 
-def kubelet(version=DEFAULT_KUBELET):
-    """A cache entry holding `kubelet`, static, for arm64, of the minor `version`: "1.34"."""
-    module = KUBELETS / version
-    if version not in kubelet_versions():
-        raise LabError(f"there is no kubelet {version}, only {', '.join(kubelet_versions())}")
-    return cache.entry("kubelet", [module, pathlib.Path(__file__)],
-                       lambda place: _build_kubelet(module, place)) / "kubelet"
+def program(module, package, *options):
+    """A program for this machine: the `package` of the `module`, a directory with a go.mod.
+
+    options: of `go build`.
+    """
+    def make(place):
+        tools.run(go(module), "build", "-buildvcs=false", *options, "-o", place / "program", package, cwd=module,
+                  env=os.environ | ENVIRONMENT)
+
+    return cache.entry(f"go-{pathlib.Path(package).name}", [module, package, *options], make) / "program"
 
 
-def kubelet_versions():
-    """The minor versions there are, oldest first."""
-    return sorted((p.name for p in KUBELETS.iterdir()), key=lambda name: [int(n) for n in name.split(".")])
-
-
-def _build_kubelet(module, place):
-    go_mod = (module / "go.mod").read_text()
-    version = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (\S+)", go_mod, re.MULTILINE)[1]
-    environment = os.environ | {
-        "CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": "arm64", "GOTOOLCHAIN": "local",
-        # Read-only: a build that needs anything go.mod and go.sum do not pin fails.
-        "GOFLAGS": "-mod=readonly",
-    }
-    tools.run(_go(go_mod), "build", "-trimpath", "-buildvcs=false",
-              "-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion={version}",
-              "-o", place / "kubelet", "k8s.io/kubernetes/cmd/kubelet",
-              cwd=module, env=environment)
-
-
-def _go(go_mod):
-    """The path of a Go that is new enough for a module."""
+def go(module):
+    """The path of a Go that is new enough for a module, a directory with a go.mod."""
+    go_mod = (module / "go.mod").read_text(encoding="utf-8")
     installed = shutil.which("go")
     if not installed:
         raise LabError("go is not installed: run scripts/install-deps")
@@ -58,13 +42,13 @@ def _go(go_mod):
     return str(entry / "go" / "bin" / "go")
 
 
-def _fetch_toolchain(go, toolchain, place):
+def _fetch_toolchain(installed, toolchain, place):
     """Takes the toolchain from the module proxy, as newer Go versions do by themselves.
 
     The old Go checks it against the checksum database. A module carries no executable bits.
     """
     environment = os.environ | {"GOMODCACHE": str(place / "modules"), "GOFLAGS": "-modcacherw"}
-    tools.run(go, "mod", "download", toolchain, cwd=place, env=environment)
+    tools.run(installed, "mod", "download", toolchain, cwd=place, env=environment)
     (place / "modules" / toolchain).rename(place / "go")
     shutil.rmtree(place / "modules")
     for directory in ("bin", "pkg/tool"):

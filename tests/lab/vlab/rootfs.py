@@ -5,7 +5,7 @@ import json
 import pathlib
 import shutil
 
-from . import apt, cache, disks, golang, tools
+from . import apt, cache, disks, kubelets, tools
 
 NODE_FILES = pathlib.Path(__file__).parent.parent / "node"
 PACKAGES = ["bash", "containerd", "containernetworking-plugins", "coreutils", "dash", "findutils",
@@ -30,13 +30,13 @@ ACCOUNTS = {
 }
 
 
-def build(kubelet_version=golang.DEFAULT_KUBELET):
+def build(kubelet_version=kubelets.DEFAULT):
     """A cache entry with `root.img`, the `ssh_key` that opens it and its `known_hosts`.
 
-    kubelet_version: as for golang.kubelet().
+    kubelet_version: as for kubelets.kubelet().
     """
     debs = apt.packages("node", PACKAGES)
-    kubelet = golang.kubelet(kubelet_version)
+    kubelet = kubelets.kubelet(kubelet_version)
 
     def make(place):
         tree = place / "tree"
