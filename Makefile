@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,9 @@ test-unit: ## unit tests
 
 test-integration: ## the real binary against a fake kubelet and a fake sysfs
 	@scripts/test integration
+
+test-kubevirt: ## KubeVirt's own Go code against the real binary; the examples against KubeVirt's schemas
+	@scripts/test kubevirt
 
 test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
 	@scripts/test asan-ubsan
