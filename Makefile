@@ -44,8 +44,8 @@ test-kernel-full: ## the same beside a kernel without it, on 7.2, on one that ch
 test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
 	@scripts/test tools lab
 
-test-lab-full: ## the same on the newest kubelet that the lab has; drivers bound and given back
-	@scripts/test lab-newest lab-binding
+test-lab-full: ## the same on the newest kubelet that the lab has; drivers bound and given back; a domain of KubeVirt's by libvirt
+	@scripts/test lab-newest lab-binding lab-libvirt
 
 test-deb: deps ## build packages of a small kernel, install them in an emulated machine, boot it, go back
 	@/usr/bin/python3 -m pytest tests/kernel/deb_test.py

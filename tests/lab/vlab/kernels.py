@@ -116,3 +116,11 @@ def pack_initrd(tree, path):
         # No name, no time: the same tree gives the same bytes.
         out.write(gzip.compress(cpio.read_bytes(), mtime=0))
     cpio.unlink()
+
+
+def unpack_initrd(path, tree, folder):
+    """Unpacks the directory `folder` of an initrd that pack_initrd() has written into `tree`."""
+    cpio = tree / "initrd.cpio"
+    cpio.write_bytes(gzip.decompress(path.read_bytes()))
+    tools.run("cpio", "--quiet", "--extract", "--make-directories", "-F", cpio, f"{folder}/*", cwd=tree)
+    cpio.unlink()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The container images of the lab: pause, the plugin, and a VM with stock QEMU."""
+"""The container images of the lab: pause, the plugin, a VM with stock QEMU, and one by libvirt."""
 
 import pathlib
 import shutil
@@ -10,7 +10,9 @@ from .errors import LabError
 SOURCES = pathlib.Path(__file__).parent.parent / "images"
 PAUSE = "lab.local/pause:1"
 VM = "lab.local/vm:1"
+LIBVIRT = "lab.local/libvirt:1"
 PLUGIN = "vfio-doorbell-plugin:dev"
+QEMU_USER = 107  # KubeVirt's: pkg/util/util.go, NonRootUID
 
 
 def pause():
@@ -64,10 +66,41 @@ def vm(guest_kernel):
                           fill, ["/vm/run"])
 
 
-def _make_guest(init, busybox, initrd):
+def libvirt(guest):
+    """The archive of a VM that Debian's libvirt starts from a domain, in place of virt-launcher.
+
+    guest: a kernels.Kernel that UEFI can boot, whose initrd has its modules in /modules.
+    """
+    debs = apt.packages("libvirt", ["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients",
+                                    "qemu-system-arm", "qemu-efi-aarch64", "busybox-static"])
+    own = SOURCES / "libvirt"
+    guest_init = SOURCES / "vm" / "guest-init"
+
+    def fill(tree):
+        apt.unpack(debs, tree)
+        for directory in ("dev", "domain", "proc", "sys", "tmp", "run", "vm"):
+            (tree / directory).mkdir(exist_ok=True)
+        (tree / "var/run").unlink(missing_ok=True)
+        (tree / "var/run").symlink_to("/run")
+        (tree / "etc/passwd").write_text(f"root:x:0:0::/:/bin/sh\nqemu:x:{QEMU_USER}:{QEMU_USER}::/run:/bin/sh\n")
+        (tree / "etc/group").write_text(f"root:x:0:\nqemu:x:{QEMU_USER}:\n")
+        for name in ("sh", "mkdir", "cat", "ln"):
+            (tree / "usr/bin" / name).unlink(missing_ok=True)
+            (tree / "usr/bin" / name).symlink_to("busybox")
+        shutil.copy(own / "run", tree / "vm/run")
+        shutil.copyfile(guest.image, tree / "vm/Image")
+        _make_guest(guest_init, tree / "bin/busybox", tree / "vm/initrd", guest.initrd)
+
+    return images.archive("libvirt", LIBVIRT, [str(debs), guest.image, guest.initrd, own, guest_init, pathlib.Path(__file__)],
+                          fill, ["/vm/run"])
+
+
+def _make_guest(init, busybox, initrd, modules_of=None):
     tree = initrd.with_suffix(".tree")
     for directory in ("bin", "dev", "proc"):
         (tree / directory).mkdir(parents=True)
+    if modules_of:
+        kernels.unpack_initrd(modules_of, tree, "modules")
     shutil.copy(busybox, tree / "bin/busybox")
     shutil.copy(init, tree / "init")
     kernels.pack_initrd(tree, initrd)
