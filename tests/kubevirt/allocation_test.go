@@ -90,6 +90,17 @@ func TestGroupOfTwoFunctionsIsOneEntry(t *testing.T) {
 	equal(t, "functions of the group", told.Groups[0].Functions, []string{graphics.address, sound.address})
 }
 
+// The runtime makes the device nodes then, and virt-launcher looks for the same variable.
+func TestDeviceByCDIIsFoundTheSameWay(t *testing.T) {
+	w := newWorld(t)
+	w.sysfs.add(disk0)
+	w.start(fmt.Sprintf("version: v1\nresources:\n  - {name: %s, cdi: true, selectors: [{vendor: \"1b36\"}]}\n", nvme))
+	made := w.kubelet.startPod("vm", map[string]int{nvme: 1})
+	equal(t, "the devices", createHostDevices(t, made, entry("disk", nvme)), []string{"disk 0x0000:0x01:0x00.0x0"})
+	equal(t, "device nodes", len(made.devices), 0)
+	equal(t, "CDI device", made.answers[nvme].CdiDevices[0].Name, nvme+"="+disk0.address)
+}
+
 func TestKubeVirtRefusesAVMWithMoreEntriesThanDevices(t *testing.T) {
 	w := exampleWorld(t, disk0)
 	made := w.kubelet.startPod("vm", map[string]int{nvme: 1})
