@@ -31,7 +31,7 @@ func TestNodeHookPluginFitsKubeVirtsSchema(t *testing.T) {
 }
 
 func TestNodeHookLetsAnExampleStartAsOftenAsItIsAsked(t *testing.T) {
-	w, vmi := worldWithNodeHook(t)
+	w, vmi := worldWithNodeHook(t, readExample(t, "config.yaml"))
 	for range 20 {
 		check(t, nodeHookOf(t, w).CallNodeHooks(plugin.NodeHookPreVMStart, vmi, nodeName))
 	}
@@ -39,15 +39,19 @@ func TestNodeHookLetsAnExampleStartAsOftenAsItIsAsked(t *testing.T) {
 }
 
 func TestNodeHookRefusesAMovedWindow(t *testing.T) {
-	w, vmi := worldWithNodeHook(t)
+	w, vmi := worldWithNodeHook(t, readExample(t, "config.yaml"))
 	w.sysfs.write(groupFolder(disk0.group)+"/msi_window", "0x08000000 0x00100000")
 	err := nodeHookOf(t, w).CallNodeHooks(plugin.NodeHookPreVMStart, vmi, nodeName)
-	// As KubeVirt shows it in an event of the VMI.
-	for _, part := range []string{"plugin vfio-doorbell failed", "FailedPrecondition", disk0.address, "delete the pod"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("wanted %q in %v", part, err)
-		}
-	}
+	expectRefusal(t, err, disk0.address, "delete the pod")
+}
+
+func TestNodeHookRefusesAWindowInMemory(t *testing.T) {
+	const unproven = "\nwindow: {pool: {start: 0x80000000, end: 0x90000000}, allowUnproven: true}\n"
+	w, vmi := worldWithNodeHook(t, readExample(t, "config.yaml")+unproven)
+	hook := nodeHookOf(t, w)
+	expectRefusal(t, hook.CallNodeHooks(plugin.NodeHookPreVMStart, vmi, nodeName), disk0.address, "0x80000000", "RAM")
+	vmi.Spec.Domain.Memory.Guest.Set(1 << 30)
+	check(t, hook.CallNodeHooks(plugin.NodeHookPreVMStart, vmi, nodeName))
 }
 
 // The condition of the manifest is in KubeVirt's language.
@@ -77,12 +81,22 @@ func TestKubeVirtStartsNoVMWithAPCIDeviceBesideAnyPlugin(t *testing.T) {
 	}
 }
 
+// expectRefusal looks into what KubeVirt shows in an event of the VMI.
+func expectRefusal(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	for _, part := range append(parts, "plugin vfio-doorbell failed", "FailedPrecondition") {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("wanted %q in %v", part, err)
+		}
+	}
+}
+
 // worldWithNodeHook runs the daemon with its node hook, and a pod of the first example in which QEMU has not started yet.
-func worldWithNodeHook(t *testing.T) (*world, *v1.VirtualMachineInstance) {
+func worldWithNodeHook(t *testing.T, config string) (*world, *v1.VirtualMachineInstance) {
 	t.Helper()
 	w := newWorld(t)
 	w.sysfs.add(disk0)
-	w.start(readExample(t, "config.yaml"), "--node-hook-socket", w.path("hook.sock"))
+	w.start(config, "--node-hook-socket", w.path("hook.sock"))
 	vmi := exampleVMI(t, exampleCluster(t), exampleVM(t, "vm-one-device.yaml"))
 	w.kubelet.startPod(fmt.Sprintf("virt-launcher-%s-x7k2p", vmi.Name), requestsOf(vmi))
 	return w, vmi
