@@ -40,10 +40,10 @@ bool WaitReadable(int fd, std::chrono::steady_clock::time_point deadline) {
 }  // namespace
 
 Daemon::Daemon(std::vector<std::string> arguments, const std::string& scratch,
-               std::vector<std::string> launcher)
+               std::vector<std::string> launcher, const std::string& program)
     : output_path_(scratch + "/stdout"), log_path_(scratch + "/stderr") {
   std::vector<std::string>& command = launcher;
-  command.emplace_back(DP_DAEMON);
+  command.push_back(program.empty() ? DP_DAEMON : program);
   command.insert(command.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : command) pointers.push_back(word.data());

@@ -11,16 +11,16 @@
 
 namespace dp::integration {
 
-// A run of the real program.
+// A run of a real program: the plugin, or another one.
 class Daemon {
  public:
   static constexpr std::chrono::seconds kPatience{10};  // of all waits
   static constexpr int kStillRuns = -1000;
 
   // Standard output and error go to files in `scratch`. `launcher` is a command that ends in
-  // becoming the program, such as `env`; empty: none.
+  // becoming the program, such as `env`; empty: none. `program` is its path; empty: the plugin.
   Daemon(std::vector<std::string> arguments, const std::string& scratch,
-         std::vector<std::string> launcher = {});
+         std::vector<std::string> launcher = {}, const std::string& program = {});
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   // Kills it if it still runs.
