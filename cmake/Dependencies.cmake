@@ -8,7 +8,8 @@ All third-party libraries, each found once, as interface targets ``dep::...``. W
 
 They are linked by name (``-lfoo``), so one list serves both flavours: the daemon adds ``-static`` and gets the archives, tests
 and sanitizer builds get the shared objects. gRPC is the ``unsecure`` build: every socket of ours is a Unix socket, so TLS would
-be dead weight. fmt and spdlog are header-only because Debian has no archives of them.
+be dead weight. fmt and spdlog are header-only because Debian has no archives of them. cpprestsdk, of which there are only shared
+objects too, is the controller's alone.
 #]]
 include_guard(GLOBAL)
 find_package(PkgConfig REQUIRED)
@@ -42,6 +43,17 @@ _pkg_dependency(xml libxml-2.0)
 _pkg_dependency(protobuf protobuf-lite)
 _pkg_dependency(grpc grpc++_unsecure PRIVATE_LIBRARIES address_sorting upb cares re2 z)
 target_link_libraries(dep_grpc INTERFACE dep::protobuf)
+
+if(VFIO_DOORBELL_CONTROLLER)
+  # It has no .pc file, and its CMake file asks for every library of Boost that it once was built with.
+  find_path(CPPREST_INCLUDE cpprest/http_client.h REQUIRED)
+  add_library(dep_cpprest INTERFACE)
+  add_library(dep::cpprest ALIAS dep_cpprest)
+  # Without a macro called U, which is what other libraries call a type.
+  target_compile_definitions(dep_cpprest INTERFACE _TURN_OFF_PLATFORM_STRING)
+  target_include_directories(dep_cpprest SYSTEM INTERFACE ${CPPREST_INCLUDE})
+  target_link_libraries(dep_cpprest INTERFACE -lcpprest -lssl -lcrypto Threads::Threads)
+endif()
 
 add_library(dep_fmt INTERFACE)
 add_library(dep::fmt ALIAS dep_fmt)
