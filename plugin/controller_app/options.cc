@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/controller_app/options.h"
+
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cctype>
+#include <cstddef>
+#include <string_view>
+
+#include "plugin/os/file.h"
+
+namespace dp::controller_app {
+namespace {
+
+constexpr char kFooter[] =
+    "Exit codes: 0 for success, 2 for a wrong command line or configuration. With --once and "
+    "--dry-run, 1 says\nthat KubeVirt is not in step and why. Without them the program ends on a "
+    "signal only.";
+
+// Where the kubelet mounts them (kubernetes plugin/pkg/admission/serviceaccount).
+constexpr char kAccount[] = "/var/run/secrets/kubernetes.io/serviceaccount/";
+
+// --kubevirt-name -> VFIO_DOORBELL_KUBEVIRT_NAME
+std::string EnvironmentName(const std::string& flag) {
+  std::string name = "VFIO_DOORBELL_" + flag.substr(2);
+  for (char& c : name) {
+    c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return name;
+}
+
+template <typename T>
+CLI::Option* AddValue(CLI::App& cli, const std::string& flag, T& value, const std::string& help) {
+  return cli.add_option(flag, value, help)
+      ->envname(EnvironmentName(flag))
+      ->capture_default_str()
+      ->take_last()  // so that a wrapper's flags can be overridden
+      ->type_name("");
+}
+
+CLI::Option* AddSwitch(CLI::App& cli, const std::string& flag, bool& value,
+                       const std::string& help) {
+  return cli.add_flag(flag, value, help)->envname(EnvironmentName(flag));
+}
+
+std::string Environment(const char* name) {
+  const char* value = ::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+std::string HostName() {
+  constexpr std::size_t kLongest = 256;
+  std::array<char, kLongest> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : "unknown";
+}
+
+int Complain(std::string_view text) {
+  fmt::print(stderr, "vfio-doorbell-controller: {}\n", text);
+  return kExitUsage;
+}
+
+// -1, or an exit code.
+int FillFromPod(Options& options) {
+  if (options.api_server.empty()) {
+    const std::string host = Environment("KUBERNETES_SERVICE_HOST");
+    const std::string port = Environment("KUBERNETES_SERVICE_PORT");
+    if (host.empty() || port.empty()) {
+      return Complain(
+          "no API server: this is no pod (KUBERNETES_SERVICE_HOST), and there is no --api-server");
+    }
+    const bool is_ipv6 = host.find(':') != std::string::npos;
+    options.api_server = is_ipv6 ? fmt::format("https://[{}]:{}", host, port)
+                                 : fmt::format("https://{}:{}", host, port);
+    if (options.token_file.empty()) options.token_file = std::string(kAccount) + "token";
+    if (options.ca_file.empty()) options.ca_file = std::string(kAccount) + "ca.crt";
+  }
+  if (!options.api_server.starts_with("https://") && !options.api_server.starts_with("http://")) {
+    return Complain("--api-server: begins with neither https:// nor http://");
+  }
+  if (options.lease_namespace.empty()) {
+    constexpr std::size_t kLongestName = 256;
+    auto space = os::ReadFile(std::string(kAccount) + "namespace", kLongestName);
+    options.lease_namespace = space.ok() ? *space : "kube-system";
+  }
+  if (options.identity.empty()) options.identity = HostName();
+  return -1;
+}
+
+}  // namespace
+
+ParsedOptions ParseOptions(int argc, const char* const* argv) {
+  ParsedOptions parsed;
+  Options& options = parsed.options;
+  auto interval = options.interval.count();
+  auto lease_duration = options.lease_duration.count();
+  CLI::App cli(
+      "Keeps the permitted host devices of KubeVirt in step with the resources that "
+      "vfio-doorbell-plugin offers.",
+      "vfio-doorbell-controller");
+  cli.footer(kFooter);
+  cli.set_version_flag("--version", "vfio-doorbell-controller " VFIO_DOORBELL_VERSION,
+                       "Print the version and exit.");
+  cli.set_help_flag("--help", "Print this help and exit.");
+  AddValue(cli, "--config", options.config, "The configuration file, the one that the nodes have.");
+  CLI::Option* space = AddValue(cli, "--kubevirt-namespace", options.kubevirt_namespace,
+                                "The namespace of the KubeVirt CR. Without it, the only one of the "
+                                "cluster is taken.");
+  CLI::Option* name =
+      AddValue(cli, "--kubevirt-name", options.kubevirt_name, "The name of the KubeVirt CR.");
+  space->needs(name);
+  name->needs(space);
+  AddValue(cli, "--api-server", options.api_server,
+           "The URL of the API server. In a pod, that of the cluster is taken.");
+  AddValue(cli, "--token-file", options.token_file,
+           "What this program shows to the API server. In a pod, that of its service account.");
+  AddValue(cli, "--ca-file", options.ca_file,
+           "The authorities (PEM) that the API server's certificate must come from.");
+  AddValue(cli, "--lease-namespace", options.lease_namespace,
+           "The namespace of the lease. In a pod, that of the pod; else kube-system.");
+  AddValue(cli, "--lease-name", options.lease_name, "The name of the lease.");
+  AddValue(cli, "--identity", options.identity,
+           "What this instance is called in the lease. The host name unless said otherwise.");
+  AddValue(cli, "--interval", interval, "How often KubeVirt is looked at, in seconds: 1 to 3600.")
+      ->check(CLI::Range(1, 3600).description(""));
+  AddValue(
+      cli, "--lease-duration", lease_duration,
+      "How long an instance that has written keeps others from writing, in seconds: 3 to 3600.")
+      ->check(CLI::Range(3, 3600).description(""));
+  AddSwitch(cli, "--disable", options.disable,
+            "Take back all that this program has added to KubeVirt, and add nothing.");
+  AddSwitch(cli, "--dry-run", options.dry_run,
+            "Print the patch that is due, as JSON, change nothing, and exit.");
+  AddSwitch(cli, "--once", options.once, "Bring KubeVirt in step once, and exit.");
+  AddValue(cli, "--log-level", options.log_level,
+           "The lowest level to log: debug, info, warning or error.")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}).description(""));
+  AddValue(cli, "--log-format", options.log_format, "How a log record is written: text or json.")
+      ->check(CLI::IsMember({"text", "json"}).description(""));
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version come this way too, with code 0.
+    parsed.exit_code = cli.exit(error) == 0 ? kExitOk : kExitUsage;
+    return parsed;
+  }
+  options.interval = std::chrono::seconds(interval);
+  options.lease_duration = std::chrono::seconds(lease_duration);
+  parsed.exit_code = FillFromPod(options);
+  return parsed;
+}
+
+}  // namespace dp::controller_app
