@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -10,9 +10,10 @@ help: ## list the targets
 deps: ## install the Debian packages that are missing (root)
 	@scripts/install-deps
 
-build: deps ## build the daemon as it is shipped: build/release/plugin/vfio-doorbell-plugin
+build: deps ## build both programs as they are shipped: build/release/plugin/vfio-doorbell-plugin, vfio-doorbell-controller
 	cmake --preset release
 	cmake --build --preset release
+	cmake --build --preset controller
 
 check: ## formatting, clang-tidy, include rules, licences, shell, Python; and that each can fail
 	@scripts/test check selftest
@@ -34,6 +35,9 @@ test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
 
 test-reliability: ## 1,000 kills, 1,000 kubelets, 100,000 lives of a model, half an hour of churn, a VM under kills on the lab's node: an hour
 	@scripts/test kills kubelets model soak endurance
+
+test-controller: ## the controller on a real API server with KubeVirt's CRD
+	@scripts/test controller
 
 test-kernel: ## the kernel series in an emulated arm64 machine
 	@scripts/test series kernel
