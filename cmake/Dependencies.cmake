@@ -8,8 +8,8 @@ All third-party libraries, each found once, as interface targets ``dep::...``. W
 
 They are linked by name (``-lfoo``), so one list serves both flavours: the daemon adds ``-static`` and gets the archives, tests
 and sanitizer builds get the shared objects. gRPC is the ``unsecure`` build: every socket of ours is a Unix socket, so TLS would
-be dead weight. fmt and spdlog are header-only because Debian has no archives of them. cpprestsdk, of which there are only shared
-objects too, is the controller's alone.
+be dead weight. fmt and spdlog are header-only because Debian has no archives of them. cpprestsdk and prometheus-cpp, of which
+there are only shared objects, are the controller's alone.
 #]]
 include_guard(GLOBAL)
 find_package(PkgConfig REQUIRED)
@@ -53,6 +53,7 @@ if(VFIO_DOORBELL_CONTROLLER)
   target_compile_definitions(dep_cpprest INTERFACE _TURN_OFF_PLATFORM_STRING)
   target_include_directories(dep_cpprest SYSTEM INTERFACE ${CPPREST_INCLUDE})
   target_link_libraries(dep_cpprest INTERFACE -lcpprest -lssl -lcrypto Threads::Threads)
+  _pkg_dependency(prometheus prometheus-cpp-pull prometheus-cpp-core)
 endif()
 
 add_library(dep_fmt INTERFACE)

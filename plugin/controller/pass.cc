@@ -95,6 +95,14 @@ std::string_view NameOf(State state) {
   return "broken";
 }
 
+std::vector<std::string_view> StateNames() {
+  std::vector<std::string_view> names;
+  for (int state = 0; state <= static_cast<int>(State::kBroken); ++state) {
+    names.push_back(NameOf(static_cast<State>(state)));
+  }
+  return names;
+}
+
 struct Pass::Look {
   std::string path;
   std::string version;

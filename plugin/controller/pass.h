@@ -35,6 +35,8 @@ enum class State {
 };
 // "in_step", "no_kubevirt", ...: for logs and for who matches them.
 std::string_view NameOf(State state);
+// All of them.
+std::vector<std::string_view> StateNames();
 
 struct Outcome {
   State state = State::kInStep;

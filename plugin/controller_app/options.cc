@@ -130,6 +130,8 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
       cli, "--lease-duration", lease_duration,
       "How long an instance that has written keeps others from writing, in seconds: 3 to 3600.")
       ->check(CLI::Range(3, 3600).description(""));
+  AddValue(cli, "--metrics-address", options.metrics_address,
+           "Where Prometheus finds /metrics, 0.0.0.0:9464 for instance. Nowhere unless said.");
   AddSwitch(cli, "--disable", options.disable,
             "Take back all that this program has added to KubeVirt, and add nothing.");
   AddSwitch(cli, "--dry-run", options.dry_run,

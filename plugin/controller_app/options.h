@@ -23,6 +23,7 @@ struct Options {
   std::string identity;
   std::chrono::seconds interval{30};
   std::chrono::seconds lease_duration{15};
+  std::string metrics_address;  // "0.0.0.0:9464"; empty: none are shown
   bool disable = false;
   bool dry_run = false;
   bool once = false;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -22,6 +23,7 @@
 #include "plugin/controller/permits.h"
 #include "plugin/controller_app/options.h"
 #include "plugin/kube/rest_api.h"
+#include "plugin/metrics/controller_metrics.h"
 #include "plugin/os/event_loop.h"
 #include "plugin/os/signal_fd.h"
 
@@ -73,6 +75,7 @@ class Program {
  private:
   std::vector<controller::Permit> Wanted(const core::Config& config);
   void Reload(controller::Controller& controller);
+  void Show(const controller::Outcome& outcome);
 
   const Options& options_;
   kube::RestApi api_;
@@ -80,6 +83,8 @@ class Program {
   controller::Pass pass_;
   std::vector<controller::Remark> told_;  // of the configuration
   std::string last_refusal_;
+  std::size_t permits_ = 0;
+  std::unique_ptr<metrics::ControllerMetrics> metrics_;  // null: none are shown
 };
 
 // Says what is wrong with it once, also if it is read again.
@@ -96,6 +101,7 @@ std::vector<controller::Permit> Program::Wanted(const core::Config& config) {
   LogRemarks(permits.refused, "resource left out");
   LogRemarks(permits.warnings, "resource to be known");
   told_ = std::move(all);
+  permits_ = permits.permits.size();
   return permits.permits;
 }
 
@@ -137,19 +143,34 @@ void Program::Reload(controller::Controller& controller) {
   log::Error("configuration refused", {{"reason", "config_invalid"}, {"error", config.status()}});
 }
 
+void Program::Show(const controller::Outcome& outcome) {
+  if (!metrics_) return;
+  const controller::Counters& counters = pass_.counters();
+  metrics_->Set({.state = controller::NameOf(outcome.state),
+                 .passes = counters.passes,
+                 .patches = counters.patches,
+                 .conflicts = counters.conflicts,
+                 .failures = counters.failures,
+                 .permits = permits_,
+                 .waiting = outcome.waiting.size()});
+}
+
 int Program::Serve(const core::Config& config) {
   auto loop = os::EventLoop::Create();
   if (!loop.ok()) return Fail(kExitFailure, loop.status());
-  controller::Controller controller(
-      **loop, pass_, lease_,
-      {.interval = options_.interval,
-       .first_retry = std::chrono::seconds(1),
-       .longest_retry = std::chrono::seconds(60),
-       .deadline = std::chrono::seconds(60)},
-      {.cancel = [this] { api_.Cancel(); },
-       .reopen = [this] { api_.Reopen(); },
-       // A pass needs memory for a moment.
-       .passed = [](const controller::Outcome&) { ::malloc_trim(0); }});
+  controller::Controller controller(**loop, pass_, lease_,
+                                    {.interval = options_.interval,
+                                     .first_retry = std::chrono::seconds(1),
+                                     .longest_retry = std::chrono::seconds(60),
+                                     .deadline = std::chrono::seconds(60)},
+                                    {.cancel = [this] { api_.Cancel(); },
+                                     .reopen = [this] { api_.Reopen(); },
+                                     .passed =
+                                         [this](const controller::Outcome& outcome) {
+                                           Show(outcome);
+                                           // A pass needs memory for a moment.
+                                           ::malloc_trim(0);
+                                         }});
   // Before there is another thread, which inherits the blocked signals.
   auto signals = os::SignalFd::Create(**loop, {SIGTERM, SIGINT, SIGHUP}, [&](int signal) {
     if (signal == SIGHUP) {
@@ -160,6 +181,12 @@ int Program::Serve(const core::Config& config) {
     controller.Stop([&loop] { (*loop)->Stop(); });
   });
   if (!signals.ok()) return Fail(kExitFailure, signals.status());
+  if (!options_.metrics_address.empty()) {
+    auto metrics =
+        metrics::ControllerMetrics::Create(options_.metrics_address, controller::StateNames());
+    if (!metrics.ok()) return Fail(kExitFailure, metrics.status());
+    metrics_ = *std::move(metrics);
+  }
   auto watch = config::ConfigWatch::Create(**loop, options_.config, [&] { Reload(controller); });
   if (!watch.ok()) {
     log::Warning("configuration not watched", {{"reason", "no_watch"}, {"error", watch.status()}});

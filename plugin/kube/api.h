@@ -15,8 +15,8 @@ namespace dp::kube {
 //
 // Errors, of all calls: those of HttpError() (http_error.h) if there was an answer; Unavailable:
 // none came, or half of one; Cancelled: given up by this side; Unauthenticated: there is no token
-// to show; InvalidArgument: the answer is no JSON object, or larger than 16 MiB. The message is one
-// sentence with method and path.
+// to show, or nothing to check the server with; InvalidArgument: the answer is no JSON object, or
+// larger than 16 MiB. The message is one sentence with method and path.
 class Api {
  public:
   virtual ~Api() = default;

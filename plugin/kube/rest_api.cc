@@ -105,7 +105,11 @@ struct RestApi::Connection {
 absl::Status RestApi::Connection::Open() {
   std::string now;
   if (!server.ca_file.empty()) {
-    ASSIGN_OR_RETURN(now, os::ReadFile(server.ca_file, kLongestCa));
+    auto authorities = os::ReadFile(server.ca_file, kLongestCa);
+    if (!authorities.ok()) {
+      return absl::UnauthenticatedError(std::string(authorities.status().message()));
+    }
+    now = *std::move(authorities);
   }
   if (client && now == ca) return absl::OkStatus();
   LimitThreads();

@@ -81,6 +81,12 @@ TEST_F(RestApiTest, ShowsTheTokenThatIsThereNow) {
   EXPECT_TRUE(absl::IsUnauthenticated(api.Get(kNode).status()));
 }
 
+TEST_F(RestApiTest, AsksNobodyWithoutTheAuthorities) {
+  RestApi api({.url = server_.url(), .token_file = {}, .ca_file = "/nowhere/ca.crt"});
+  EXPECT_TRUE(absl::IsUnauthenticated(api.Get(kNode).status()));
+  EXPECT_EQ(server_.Count("GET"), 0);
+}
+
 TEST_F(RestApiTest, TakesHalfAnAnswerForNone) {
   server_.Inject({.method = "GET", .path = kNode, .answer = Answer::kHalf, .text = {}});
   EXPECT_TRUE(absl::IsUnavailable(api_.Get(kNode).status())) << api_.Get(kNode).status();

@@ -27,7 +27,9 @@ CLONE_NEWNET = 0x40000000  # sched.h
 ADVERTISED = "192.0.2.1"
 PORT = 6443
 ETCD = "http://127.0.0.1:2379"
-URL = f"https://127.0.0.1:{PORT}"
+URL = f"https://{ADVERTISED}:{PORT}"
+# It answers here too, and its certificate does not say so.
+OTHER_URL = f"https://127.0.0.1:{PORT}"
 KUBEVIRTS = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts"
 ACCOUNT = "system:serviceaccount:kube-system:vfio-doorbell-controller"
 
@@ -138,7 +140,7 @@ class Cluster:
     def start_server(self):
         keys = self._folder / "account.key"
         self._server = Child(
-            [self._programs / "kube-apiserver", f"--etcd-servers={ETCD}", "--bind-address=127.0.0.1", f"--secure-port={PORT}",
+            [self._programs / "kube-apiserver", f"--etcd-servers={ETCD}", "--bind-address=0.0.0.0", f"--secure-port={PORT}",
              f"--advertise-address={ADVERTISED}", f"--cert-dir={self._folder / 'certificates'}",
              "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-signing-key-file={keys}",
              f"--service-account-key-file={keys}", "--service-cluster-ip-range=10.96.0.0/24", "--authorization-mode=RBAC",

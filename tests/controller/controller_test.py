@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import cluster as clusters
-from vlab import waiting
+from vlab import tools, waiting
 
 MARK = "vfio-doorbell.io/permitted-host-devices"
 MANIFEST = clusters.ROOT / "manifests" / "controller.yaml"
@@ -289,6 +289,20 @@ def test_has_no_right_that_it_does_not_need(setting):
     ]:
         status, answer = account.call(method, path, body)
         assert status == 403, f"{method} {path}: {status} {answer.get('message')}"
+
+
+def test_talks_to_no_server_that_it_cannot_check(setting, tmp_path):
+    other = tmp_path / "other.crt"
+    tools.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout", tmp_path / "other.key",
+              "-out", other)
+    code, _, log = setting.once("--once", f"--ca-file={other}")
+    assert code == 1
+    assert "certificate" in log
+    # Rightly signed, for another name.
+    code, _, log = setting.once("--once", f"--api-server={clusters.OTHER_URL}")
+    assert code == 1
+    assert "certificate" in log
+    assert setting.devices() == []
 
 
 def test_another_instance_takes_over(setting):
