@@ -17,6 +17,7 @@ HERE = pathlib.Path(__file__).parent
 # Where KubeVirt makes its CRDs, and what of it is needed for that.
 GENERATOR = "pkg/virt-operator/resource/generate/components"
 GENERATOR_FILES = ("crds.go", "validations_generated.go")
+STATIC = golang.ENVIRONMENT | {"CGO_ENABLED": "0"}
 
 
 def control_plane():
@@ -43,8 +44,8 @@ def _make_crd(module, place):
     work = place / "work"
     shutil.copytree(module, work)
     version = _version_of(module, "kubevirt.io/kubevirt")
-    found = json.loads(tools.run(_go(module), "mod", "download", "-json", f"kubevirt.io/kubevirt@{version}", cwd=work,
-                                 env=_environment()))
+    found = json.loads(tools.run(golang.go(module), "mod", "download", "-json", f"kubevirt.io/kubevirt@{version}", cwd=work,
+                                 env=os.environ | STATIC))
     (work / "components").mkdir()
     for name in GENERATOR_FILES:
         shutil.copyfile(pathlib.Path(found["Dir"]) / GENERATOR / name, work / "components" / name)
@@ -54,20 +55,10 @@ def _make_crd(module, place):
 
 
 def _build(module, program, package, linker_flags=""):
-    tools.run(_go(module), "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {linker_flags}", "-o", program, package,
-              cwd=module, env=_environment())
+    tools.run(golang.go(module), "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {linker_flags}", "-o", program, package,
+              cwd=module, env=os.environ | STATIC)
 
 
 def _version_of(module, name):
     return re.search(rf"^\s*(?:require )?{re.escape(name)} (v\S+)", (module / "go.mod").read_text(encoding="utf-8"),
                      re.MULTILINE)[1]
-
-
-def _go(module):
-    # Not a function of its own there: the lab's kubelets are kept by the content of that file.
-    return golang._go((module / "go.mod").read_text(encoding="utf-8"))
-
-
-def _environment():
-    # Read-only: a build that needs anything go.mod and go.sum do not pin fails.
-    return os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
