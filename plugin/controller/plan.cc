@@ -70,6 +70,8 @@ absl::Status CheckShape(const Json& cr) {
     const Json* found = Find(cr, list);
     if (found != nullptr && !found->is_array()) return wrong(list, "list");
   }
+  // The CRD demands one, so there is nothing to be made here.
+  if (Find(cr, "/spec") == nullptr) return wrong("/spec", "object");
   const Json* version = Find(cr, kVersion);
   if (version == nullptr || !version->is_string()) return wrong(kVersion, "text");
   return absl::OkStatus();

@@ -260,6 +260,9 @@ TEST(PlanTest, RefusesACrOfAnotherShape) {
         absl::IsInvalidArgument(MakePlan(Cr(Json::parse(spec)), {kNvme}, Everything).status()))
         << spec;
   }
+  Json without_spec = Cr();
+  without_spec.erase("spec");
+  EXPECT_TRUE(absl::IsInvalidArgument(MakePlan(without_spec, {kNvme}, Everything).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(MakePlan(Json::object(), {kNvme}, Everything).status()));
 }
 
