@@ -27,7 +27,7 @@ test-unit: ## unit tests
 test-integration: ## the real binary against a fake kubelet and a fake sysfs
 	@scripts/test integration
 
-test-kubevirt: ## KubeVirt's own Go code against the real binary; the examples against KubeVirt's schemas
+test-kubevirt: ## KubeVirt's own Go code against the real binaries; the examples against KubeVirt's schemas
 	@scripts/test kubevirt
 
 test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
