@@ -248,10 +248,11 @@ def endure(node, kills, restarts):
             look()
     with step(f"{restarts} kills of the kubelet"):
         for _ in range(restarts):
-            registered = pod_output(node, PLUGIN_POD).count("registered resource=")
+            before = len(kubelet_log.lines_of(node))
             node.run("pkill -KILL -x kubelet")
-            wait_for(node, "the plugin has registered with the next kubelet",
-                     lambda: pod_output(node, PLUGIN_POD).count("registered resource=") >= registered + 2,
+            # By the log of the kubelets: the plugin may register more than once with each.
+            wait_for(node, "the next kubelet has both resources",
+                     lambda: sum("Got registration request" in line for line in kubelet_log.lines_of(node)[before:]) >= 2,
                      idle_s=30, evidence=lambda: pod_evidence(node, PLUGIN_POD))
             look()
     held = reservations(node)
