@@ -30,8 +30,8 @@ test-integration: ## the real binary against a fake kubelet and a fake sysfs
 test-kubevirt: ## KubeVirt's own Go code against the real binaries; the examples against KubeVirt's schemas
 	@scripts/test kubevirt
 
-test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan
-	@scripts/test asan-ubsan
+test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan; what has no gRPC also under ThreadSanitizer
+	@scripts/test asan-ubsan tsan
 
 test-reliability: ## 1,000 kills, 1,000 kubelets, 100,000 lives of a model, half an hour of churn, a VM under kills on the lab's node: an hour
 	@scripts/test kills kubelets model soak endurance
