@@ -38,11 +38,11 @@ constexpr int kFirstError = 300;
 constexpr std::size_t kThreads = 2;
 
 void LimitThreads() {
-  static const bool done = [] {
+  static const bool kDone = [] {
     crossplat::threadpool::initialize_with_threads(kThreads);
     return true;
   }();
-  static_cast<void>(done);
+  static_cast<void>(kDone);
 }
 
 absl::StatusOr<std::string> ReadToken(const std::string& path) {

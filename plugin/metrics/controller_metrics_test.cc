@@ -18,7 +18,6 @@ namespace dp::metrics {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 // A port that is free now, and not given to others soon.
 int FreePort() {
