@@ -350,7 +350,7 @@ FakeApiServer::Response FakeApiServer::Write(const Request& request) {
 
 FakeApiServer::Response FakeApiServer::Handle(const Request& request) {
   const std::lock_guard lock(mutex_);
-  const Response not_found{kNotFound, StatusObject(kNotFound, "NotFound", "not found")};
+  Response not_found{kNotFound, StatusObject(kNotFound, "NotFound", "not found")};
   if (request.path.starts_with("/apis/kubevirt.io/") && !crd_installed_) return not_found;
   if (request.method != "GET") return Write(request);
   if (request.path == "/apis/kubevirt.io/v1/kubevirts") return List("/kubevirts/", request.query);

@@ -98,7 +98,7 @@ class FakeApiServer {
   void Send(int fd, int code, const std::string& body, bool half) const;
   void WaitForEnd(int fd) const;
   Response Handle(const Request& request);
-  Response List(const std::string& suffix, const std::string& query);
+  Response List(const std::string& part, const std::string& query);
   Response Write(const Request& request);
   void Store(const std::string& path, Json object);
 
