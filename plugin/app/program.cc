@@ -2,8 +2,6 @@
 #include "plugin/app/program.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -15,6 +13,7 @@
 #include "plugin/app/host_facts.h"
 #include "plugin/app/options.h"
 #include "plugin/base/log.h"
+#include "plugin/cli/process.h"
 #include "plugin/config/config_file.h"
 #include "plugin/core/release.h"
 #include "plugin/ledger/driver_file.h"
@@ -25,15 +24,6 @@
 
 namespace dp::app {
 namespace {
-
-// glibc gives each thread an arena of its own, and gRPC has a dozen threads that do next to
-// nothing. Large blocks, as a scan needs them for a moment, are mapped, so that freeing them gives
-// them back.
-void KeepMemorySmall() {
-  constexpr int kMappedFrom = 64 * 1024;
-  ::mallopt(M_ARENA_MAX, 1);
-  ::mallopt(M_MMAP_THRESHOLD, kMappedFrom);
-}
 
 int Fail(int exit_code, const absl::Status& status) {
   fmt::print(stderr, "vfio-doorbell-plugin: {}\n", std::string(status.message()));
@@ -118,9 +108,7 @@ int Serve(const Options& options, core::Config config) {
 }  // namespace
 
 int RunProgram(int argc, const char* const* argv) {
-  KeepMemorySmall();
-  // A reader of the log that goes away must not take the daemon along.
-  ::signal(SIGPIPE, SIG_IGN);
+  cli::PrepareProcess();
   const ParsedOptions parsed = ParseOptions(argc, argv);
   if (parsed.exit_code >= 0) return parsed.exit_code;
   const Options& options = parsed.options;

@@ -7,6 +7,8 @@
 #include <cctype>
 #include <cstddef>
 
+#include "plugin/cli/flags.h"
+
 namespace dp::checker {
 namespace {
 
@@ -14,14 +16,6 @@ constexpr char kFooter[] =
     "Exit codes: 0 for success, 1 for a failure of the host or the socket, 2 for a wrong command "
     "line.\n"
     "With --check: 0 if the domain is accepted, 1 if it is refused, 2 if it is no domain.";
-
-CLI::Option* AddText(CLI::App& cli, const std::string& flag, std::string& value,
-                     const std::string& help) {
-  return cli.add_option(flag, value, help)
-      ->capture_default_str()
-      ->take_last()  // so that a wrapper's flags can be overridden
-      ->type_name("");
-}
 
 }  // namespace
 
@@ -41,29 +35,29 @@ ParsedOptions ParseOptions(int argc, const char* const* argv, std::uint64_t numb
   Options& options = parsed.options;
   std::string container;
 
-  CLI::App cli(
+  CLI::App app(
       "Checks, for KubeVirt, that the MSI doorbell windows of a virtual machine's devices are "
       "apart from its memory. Gives back each domain as it came, or an error; changes nothing.",
       "vfio-doorbell-checker");
-  cli.footer(kFooter);
-  cli.set_version_flag("--version", "vfio-doorbell-checker " VFIO_DOORBELL_VERSION);
-  AddText(cli, "--socket", options.socket,
-          "The Unix socket to listen on. Default: one of its own in /var/run/kubevirt-hooks.");
-  AddText(cli, "--container-name", container,
-          "Part of the default name of the socket. KubeVirt sets it in a legacy sidecar.")
+  app.footer(kFooter);
+  app.set_version_flag("--version", "vfio-doorbell-checker " VFIO_DOORBELL_VERSION);
+  cli::AddValue(
+      app, "--socket", options.socket,
+      "The Unix socket to listen on. Default: one of its own in /var/run/kubevirt-hooks.");
+  cli::AddValue(app, "--container-name", container,
+                "Part of the default name of the socket. KubeVirt sets it in a legacy sidecar.")
       ->envname("CONTAINER_NAME");
-  AddText(cli, "--sysfs-root", options.sysfs_root, "Where sysfs is mounted.");
-  AddText(cli, "--log-level", options.log_level,
-          "The lowest level to log: debug, info, warning or error.")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}).description(""));
-  AddText(cli, "--check", options.check,
-          "Check the domain in this file (-: standard input), print verdict and memory map, and "
-          "exit.");
+  cli::AddValue(app, "--sysfs-root", options.sysfs_root, "Where sysfs is mounted.");
+  cli::AddLogLevel(app, options.log_level);
+  cli::AddValue(
+      app, "--check", options.check,
+      "Check the domain in this file (-: standard input), print verdict and memory map, and "
+      "exit.");
   try {
-    cli.parse(argc, argv);
+    app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // Help and version come this way too, with code 0.
-    parsed.exit_code = cli.exit(error) == 0 ? kExitOk : kExitUsage;
+    parsed.exit_code = app.exit(error) == 0 ? kExitOk : kExitUsage;
     return parsed;
   }
   if (options.socket.empty()) options.socket = DefaultSocket(container, number);

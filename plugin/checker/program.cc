@@ -2,7 +2,6 @@
 #include "plugin/checker/program.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <signal.h>
 
 #include <array>
@@ -20,6 +19,7 @@
 #include "plugin/checker/hook_server.h"
 #include "plugin/checker/options.h"
 #include "plugin/checker/sysfs_groups.h"
+#include "plugin/cli/process.h"
 #include "plugin/domain/xml.h"
 #include "plugin/os/event_loop.h"
 #include "plugin/os/file.h"
@@ -35,14 +35,6 @@ constexpr std::chrono::seconds kPatience{2};
 // Whoever reaches the socket may ask: virt-launcher and the sidecar need not have one user, and
 // there is nothing to be had but a verdict.
 constexpr mode_t kSocketMode = 0666;
-
-// glibc gives each thread an arena of its own, and gRPC has a dozen threads that do next to
-// nothing.
-void KeepMemorySmall() {
-  constexpr int kMappedFrom = 64 * 1024;
-  ::mallopt(M_ARENA_MAX, 1);
-  ::mallopt(M_MMAP_THRESHOLD, kMappedFrom);
-}
 
 std::uint64_t RandomNumber() {
   std::random_device random;
@@ -148,9 +140,7 @@ absl::Status Serve(const Options& options, const sysfs::SysfsRoot& sysfs) {
 }  // namespace
 
 int RunProgram(int argc, const char* const* argv) {
-  KeepMemorySmall();
-  // A reader of the log that goes away must not take it along.
-  ::signal(SIGPIPE, SIG_IGN);
+  cli::PrepareProcess();
   const ParsedOptions parsed = ParseOptions(argc, argv, RandomNumber());
   if (parsed.exit_code >= 0) return parsed.exit_code;
   const Options& options = parsed.options;

@@ -7,10 +7,10 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
-#include <cctype>
 #include <cstddef>
 #include <string_view>
 
+#include "plugin/cli/flags.h"
 #include "plugin/os/file.h"
 
 namespace dp::controller_app {
@@ -23,29 +23,6 @@ constexpr char kFooter[] =
 
 // Where the kubelet mounts them (kubernetes plugin/pkg/admission/serviceaccount).
 constexpr char kAccount[] = "/var/run/secrets/kubernetes.io/serviceaccount/";
-
-// --kubevirt-name -> VFIO_DOORBELL_KUBEVIRT_NAME
-std::string EnvironmentName(const std::string& flag) {
-  std::string name = "VFIO_DOORBELL_" + flag.substr(2);
-  for (char& c : name) {
-    c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  }
-  return name;
-}
-
-template <typename T>
-CLI::Option* AddValue(CLI::App& cli, const std::string& flag, T& value, const std::string& help) {
-  return cli.add_option(flag, value, help)
-      ->envname(EnvironmentName(flag))
-      ->capture_default_str()
-      ->take_last()  // so that a wrapper's flags can be overridden
-      ->type_name("");
-}
-
-CLI::Option* AddSwitch(CLI::App& cli, const std::string& flag, bool& value,
-                       const std::string& help) {
-  return cli.add_flag(flag, value, help)->envname(EnvironmentName(flag));
-}
 
 std::string Environment(const char* name) {
   const char* value = ::getenv(name);
@@ -97,56 +74,57 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   Options& options = parsed.options;
   auto interval = options.interval.count();
   auto lease_duration = options.lease_duration.count();
-  CLI::App cli(
+  CLI::App app(
       "Keeps the permitted host devices of KubeVirt in step with the resources that "
       "vfio-doorbell-plugin offers.",
       "vfio-doorbell-controller");
-  cli.footer(kFooter);
-  cli.set_version_flag("--version", "vfio-doorbell-controller " VFIO_DOORBELL_VERSION,
+  app.footer(kFooter);
+  app.set_version_flag("--version", "vfio-doorbell-controller " VFIO_DOORBELL_VERSION,
                        "Print the version and exit.");
-  cli.set_help_flag("--help", "Print this help and exit.");
-  AddValue(cli, "--config", options.config, "The configuration file, the one that the nodes have.");
-  CLI::Option* space = AddValue(cli, "--kubevirt-namespace", options.kubevirt_namespace,
-                                "The namespace of the KubeVirt CR. Without it, the only one of the "
-                                "cluster is taken.");
+  app.set_help_flag("--help", "Print this help and exit.");
+  cli::AddValue(app, "--config", options.config,
+                "The configuration file, the one that the nodes have.");
+  CLI::Option* space =
+      cli::AddValue(app, "--kubevirt-namespace", options.kubevirt_namespace,
+                    "The namespace of the KubeVirt CR. Without it, the only one of the "
+                    "cluster is taken.");
   CLI::Option* name =
-      AddValue(cli, "--kubevirt-name", options.kubevirt_name, "The name of the KubeVirt CR.");
+      cli::AddValue(app, "--kubevirt-name", options.kubevirt_name, "The name of the KubeVirt CR.");
   space->needs(name);
   name->needs(space);
-  AddValue(cli, "--api-server", options.api_server,
-           "The URL of the API server. In a pod, that of the cluster is taken.");
-  AddValue(cli, "--token-file", options.token_file,
-           "What this program shows to the API server. In a pod, that of its service account.");
-  AddValue(cli, "--ca-file", options.ca_file,
-           "The authorities (PEM) that the API server's certificate must come from.");
-  AddValue(cli, "--lease-namespace", options.lease_namespace,
-           "The namespace of the lease. In a pod, that of the pod; else kube-system.");
-  AddValue(cli, "--lease-name", options.lease_name, "The name of the lease.");
-  AddValue(cli, "--identity", options.identity,
-           "What this instance is called in the lease. The host name unless said otherwise.");
-  AddValue(cli, "--interval", interval, "How often KubeVirt is looked at, in seconds: 1 to 3600.")
+  cli::AddValue(app, "--api-server", options.api_server,
+                "The URL of the API server. In a pod, that of the cluster is taken.");
+  cli::AddValue(
+      app, "--token-file", options.token_file,
+      "What this program shows to the API server. In a pod, that of its service account.");
+  cli::AddValue(app, "--ca-file", options.ca_file,
+                "The authorities (PEM) that the API server's certificate must come from.");
+  cli::AddValue(app, "--lease-namespace", options.lease_namespace,
+                "The namespace of the lease. In a pod, that of the pod; else kube-system.");
+  cli::AddValue(app, "--lease-name", options.lease_name, "The name of the lease.");
+  cli::AddValue(app, "--identity", options.identity,
+                "What this instance is called in the lease. The host name unless said otherwise.");
+  cli::AddValue(app, "--interval", interval,
+                "How often KubeVirt is looked at, in seconds: 1 to 3600.")
       ->check(CLI::Range(1, 3600).description(""));
-  AddValue(
-      cli, "--lease-duration", lease_duration,
+  cli::AddValue(
+      app, "--lease-duration", lease_duration,
       "How long an instance that has written keeps others from writing, in seconds: 3 to 3600.")
       ->check(CLI::Range(3, 3600).description(""));
-  AddValue(cli, "--metrics-address", options.metrics_address,
-           "Where Prometheus finds /metrics, 0.0.0.0:9464 for instance. Nowhere unless said.");
-  AddSwitch(cli, "--disable", options.disable,
-            "Take back all that this program has added to KubeVirt, and add nothing.");
-  AddSwitch(cli, "--dry-run", options.dry_run,
-            "Print the patch that is due, as JSON, change nothing, and exit.");
-  AddSwitch(cli, "--once", options.once, "Bring KubeVirt in step once, and exit.");
-  AddValue(cli, "--log-level", options.log_level,
-           "The lowest level to log: debug, info, warning or error.")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}).description(""));
-  AddValue(cli, "--log-format", options.log_format, "How a log record is written: text or json.")
-      ->check(CLI::IsMember({"text", "json"}).description(""));
+  cli::AddValue(app, "--metrics-address", options.metrics_address,
+                "Where Prometheus finds /metrics, 0.0.0.0:9464 for instance. Nowhere unless said.");
+  cli::AddSwitch(app, "--disable", options.disable,
+                 "Take back all that this program has added to KubeVirt, and add nothing.");
+  cli::AddSwitch(app, "--dry-run", options.dry_run,
+                 "Print the patch that is due, as JSON, change nothing, and exit.");
+  cli::AddSwitch(app, "--once", options.once, "Bring KubeVirt in step once, and exit.");
+  cli::AddLogLevel(app, options.log_level);
+  cli::AddLogFormat(app, options.log_format);
   try {
-    cli.parse(argc, argv);
+    app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // Help and version come this way too, with code 0.
-    parsed.exit_code = cli.exit(error) == 0 ? kExitOk : kExitUsage;
+    parsed.exit_code = app.exit(error) == 0 ? kExitOk : kExitUsage;
     return parsed;
   }
   options.interval = std::chrono::seconds(interval);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "plugin/base/log.h"
+#include "plugin/cli/process.h"
 #include "plugin/config/config_file.h"
 #include "plugin/config/config_watch.h"
 #include "plugin/controller/controller.h"
@@ -29,14 +30,6 @@
 
 namespace dp::controller_app {
 namespace {
-
-// As in the daemon: one arena, and large blocks go back to the system.
-void KeepMemorySmall() {
-  constexpr int kMappedFrom = 64 * 1024;
-  ::mallopt(M_ARENA_MAX, 1);
-  ::mallopt(M_MMAP_THRESHOLD, kMappedFrom);
-  ::mallopt(M_TRIM_THRESHOLD, kMappedFrom);
-}
 
 int Fail(int exit_code, const absl::Status& status) {
   fmt::print(stderr, "vfio-doorbell-controller: {}\n", std::string(status.message()));
@@ -202,9 +195,9 @@ int Program::Serve(const core::Config& config) {
 }  // namespace
 
 int RunProgram(int argc, const char* const* argv) {
-  KeepMemorySmall();
-  // A reader of the log, or an API server, that goes away must not take the program along.
-  ::signal(SIGPIPE, SIG_IGN);
+  cli::PrepareProcess();
+  // What a pass needs for a moment goes back to the system.
+  ::mallopt(M_TRIM_THRESHOLD, 64 * 1024);
   const ParsedOptions parsed = ParseOptions(argc, argv);
   if (parsed.exit_code >= 0) return parsed.exit_code;
   const Options& options = parsed.options;

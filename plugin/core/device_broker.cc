@@ -9,7 +9,7 @@
 
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
-#include "plugin/core/grace.h"
+#include "plugin/core/offers.h"
 #include "plugin/core/preferred_allocation.h"
 
 // How an allocation goes. The groups asked for are read afresh. Then the reservations end that
@@ -171,10 +171,7 @@ HeldGroup DeviceBroker::LookAt(const PodName& pod, const Allocation& allocation,
     return held;
   }
   held.window = group->window;
-  for (const Function& function : group->functions) {
-    if (function.pci && IsGrace(function.pci->vendor, function.pci->device))
-      held.grace = function.name;
-  }
+  if (const Function* grace = FindGrace(*group)) held.grace = grace->name;
   return held;
 }
 

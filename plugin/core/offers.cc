@@ -59,14 +59,6 @@ const Function* LowestMatch(const Group& group, const Resource& resource) {
   return lowest;
 }
 
-const Function* FindGrace(const Group& group) {
-  const auto found =
-      std::find_if(group.functions.begin(), group.functions.end(), [](const Function& function) {
-        return function.pci && IsGrace(function.pci->vendor, function.pci->device);
-      });
-  return found == group.functions.end() ? nullptr : &*found;
-}
-
 std::string ObserveReason(const Group& group, const Resource& resource) {
   if (resource.observe) return "the configuration says so";
   if (const Function* grace = FindGrace(group)) {
@@ -152,6 +144,14 @@ bool Matches(const Selector& selector, const Function& function) {
   if (selector.numa_node && selector.numa_node != function.numa_node) return false;
   return MatchesIdentity(selector, *function.pci) &&
          MatchesAddress(selector.addresses, function.name);
+}
+
+const Function* FindGrace(const Group& group) {
+  const auto found =
+      std::find_if(group.functions.begin(), group.functions.end(), [](const Function& function) {
+        return function.pci && IsGrace(function.pci->vendor, function.pci->device);
+      });
+  return found == group.functions.end() ? nullptr : &*found;
 }
 
 bool IsVfioDriver(std::string_view driver) { return driver.find("vfio") != std::string_view::npos; }

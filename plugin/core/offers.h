@@ -50,6 +50,9 @@ struct ResourceOffers {
 // Whether every condition of the selector holds for the function. Bridges never match.
 bool Matches(const Selector& selector, const Function& function);
 
+// A member that is a Grace GPU (core/grace.h); null: none is.
+const Function* FindGrace(const Group& group);
+
 // Whether a driver of this name is VFIO's.
 bool IsVfioDriver(std::string_view driver);
 
