@@ -12,6 +12,7 @@ namespace {
 using fakes::At, fakes::kNic, fakes::kNvme, fakes::Nic, fakes::Nvme;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 using namespace std::chrono_literals;
 
 using LeaseTest = fakes::LeaseWorld;
@@ -69,7 +70,10 @@ TEST_F(LeaseTest, WaitsForTheVmmThatOutlivesItsPod) {
   timers_.Advance(1min);
   EXPECT_EQ(knob_.WindowOf(1), At(0));
   EXPECT_EQ(knob_.WindowOf(11), kFixedWindow);
-  // As long as a group has it, nobody else gets it.
+  ASSERT_EQ(ledger().size(), 1U);
+  EXPECT_EQ(ledger()[0].pod, (PodName{"default", "vm"}));
+  // As long as a group has it, nobody else gets it; not even when the kubelet has given another one
+  // of the pod's devices to somebody else.
   Allocate(kNic, {Nic(1), Nic(2)});
   for (std::uint32_t number : {2U, 3U}) Allocate(kNvme, {Nvme(number)});
   const absl::Status status = world_.Allocate(kNic, {Nic(3)});
@@ -80,6 +84,28 @@ TEST_F(LeaseTest, WaitsForTheVmmThatOutlivesItsPod) {
   EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
   Allocate(kNic, {Nic(3)});
   EXPECT_EQ(knob_.WindowOf(13), At(0));
+}
+
+TEST_F(LeaseTest, KeepsWhatAVmmHoldsForAPodThatTheKubeletForgets) {
+  Start();
+  AdmitVm();
+  Check(kNvme, {Nvme(1)});
+  const auto known = std::exchange(pods_.pods, {});
+  knob_.busy = {1};
+  timers_.Advance(10min);
+  ASSERT_EQ(ledger().size(), 1U);
+  EXPECT_EQ(ledger()[0].pod, (PodName{"default", "vm"}));
+  EXPECT_EQ(ledger()[0].allocations.size(), 2U);
+  EXPECT_THAT(settings_.settings, SizeIs(2));
+  // What nobody holds has its window again when it is started.
+  EXPECT_EQ(knob_.WindowOf(11), kFixedWindow);
+  Check(kNic, {Nic(1)});
+  EXPECT_EQ(knob_.WindowOf(11), At(0));
+  pods_.pods = known;
+  knob_.busy = {};
+  timers_.Advance(10min);
+  EXPECT_EQ(knob_.WindowOf(1), At(0));
+  EXPECT_EQ(knob_.WindowOf(11), At(0));
 }
 
 TEST_F(LeaseTest, DoesNotHandOutAWindowAgainOfWhichAVmmHasAPart) {

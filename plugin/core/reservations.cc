@@ -234,13 +234,14 @@ bool Reservations::Reconcile(const PodIndex& pods, Time asked,
     const std::set<PodName> holders = HoldersOf(reservation, pods);
     if (!holders.empty()) {
       lease.last_seen = std::max(lease.last_seen, asked);
+      lease.told_held = false;
       if (holders.size() == 1 && reservation.pod != *holders.begin()) {
         reservation.pod = *holders.begin();
         changed = true;
       }
       continue;
     }
-    if (asked - lease.last_seen < grace) continue;
+    if (asked - lease.last_seen < grace || !PutBack(lease)) continue;
     log::Info("reservation ended",
               {{"device", reservation.allocations.front().key()},
                {"pod", reservation.pod ? FormatPod(*reservation.pod) : std::string("unknown")},
@@ -250,6 +251,32 @@ bool Reservations::Reconcile(const PodIndex& pods, Time asked,
   }
   DropEmpty();
   return changed;
+}
+
+// Puts its groups back to the default as far as the kernel lets it. False: a VMM holds one of them.
+// Then the others have the default as well, which nobody notices: the start of a container writes
+// what is reserved again.
+bool Reservations::PutBack(Lease& lease) {
+  if (!lease.reservation.window) return true;
+  bool held = false;
+  for (const Allocation& allocation : lease.reservation.allocations) {
+    for (const Holding& holding : allocation.holdings) {
+      absl::Status status;
+      if (!holding.reserved ||
+          Part(holding.device, holding.group, *lease.reservation.window, status) != Parting::kHeld)
+        continue;
+      held = true;
+      if (std::exchange(lease.told_held, true)) continue;
+      log::Warning("window still held",
+                   {{"reason", "group_busy"},
+                    {"device", holding.device},
+                    {"group", holding.group},
+                    {"pod", lease.reservation.pod ? FormatPod(*lease.reservation.pod)
+                                                  : std::string("unknown")},
+                    {"error", status}});
+    }
+  }
+  return !held;
 }
 
 void Reservations::SeeAll(Time now) {
@@ -287,24 +314,31 @@ bool Reservations::IsReserved(const Leftover& leftover) const {
   return false;
 }
 
-// Whether the group has let go of its window.
-bool Reservations::ResetOne(Leftover& leftover) {
-  const absl::StatusOr<Window> now = knob_.Read(leftover.group);
-  // The pod of one that was meant to end has it again.
-  if (IsReserved(leftover)) return true;
+Reservations::Parting Reservations::Part(const std::string& device, std::uint32_t group,
+                                         Window window, absl::Status& status) {
+  const absl::StatusOr<Window> now = knob_.Read(group);
   // The group is gone, or its number is another one's, as after a reboot, or its window was moved
   // for somebody else. Windows that are claimed are in one place only, so this is no longer ours.
-  if (absl::IsNotFound(now.status()) || (now.ok() && *now != leftover.window)) return true;
-  const absl::Status status = now.ok() ? knob_.Reset(leftover.group) : now.status();
+  if (absl::IsNotFound(now.status()) || (now.ok() && *now != window)) return Parting::kGone;
+  status = now.ok() ? knob_.Reset(group) : now.status();
   if (status.ok() || absl::IsNotFound(status)) {
-    log::Info("window released", {{"device", leftover.device},
-                                  {"group", leftover.group},
-                                  {"window", FormatWindow(leftover.window)}});
-    return true;
+    log::Info("window released",
+              {{"device", device}, {"group", group}, {"window", FormatWindow(window)}});
+    return Parting::kGone;
   }
+  return absl::IsUnavailable(status) ? Parting::kHeld : Parting::kRefused;
+}
+
+// Whether the group has let go of its window.
+bool Reservations::ResetOne(Leftover& leftover) {
+  // The pod of one that was meant to end has it again.
+  if (IsReserved(leftover)) return true;
+  absl::Status status;
+  const Parting parting = Part(leftover.device, leftover.group, leftover.window, status);
+  if (parting == Parting::kGone) return true;
   if (!std::exchange(leftover.told, true)) {
     log::Warning("window still held",
-                 {{"reason", absl::IsUnavailable(status) ? "group_busy" : "reset_refused"},
+                 {{"reason", parting == Parting::kHeld ? "group_busy" : "reset_refused"},
                   {"device", leftover.device},
                   {"group", leftover.group},
                   {"error", status}});

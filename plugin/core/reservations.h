@@ -31,9 +31,10 @@ std::string FormatPod(const PodName& pod);
 // The record of what is handed over, and of the windows of the pool.
 //
 // A reservation ends in two ways: the kubelet allocates one of its devices again, which it does for
-// one pod at a time, or it has not listed a pod with them for the grace time. The windows of its
-// groups then are nobody's, and put back to the kernel's default as soon as the kernel lets them:
-// EBUSY says that a VMM still holds the group. A window is free once no group has it any more.
+// one pod at a time, or it has not listed a pod with them for the grace time and the kernel lets go
+// of all its groups: EBUSY says that a VMM still holds one, so the pod is there, whatever the
+// kubelet says. What the kernel does not let go of when a reservation ends is nobody's, and is put
+// back to the kernel's default later. A window is free once no group has it any more.
 // docs/adr/2026-11-24-windows-have-leases.md
 class Reservations {
  public:
@@ -41,7 +42,8 @@ class Reservations {
 
   struct Lease {
     Reservation reservation;
-    Time last_seen;  // when its pod was last known to be there
+    Time last_seen;          // when its pod was last known to be there
+    bool told_held = false;  // that the kubelet does not list its pod, and a VMM holds a group
   };
   struct Found {
     Lease* lease = nullptr;
@@ -81,8 +83,9 @@ class Reservations {
 
   // The devices are being allocated again: ends the reservations they are part of.
   void EndFormer(std::span<const std::string> devices);
-  // Ends reservations whose pod has not been listed for `grace`; those that it lists get their
-  // pod's name. `asked` is when the kubelet was asked. Returns whether anything has changed.
+  // Ends reservations whose pod has not been listed for `grace`, if no VMM holds one of their
+  // groups; those that it lists get their pod's name. `asked` is when the kubelet was asked.
+  // Returns whether anything has changed.
   bool Reconcile(const PodIndex& pods, Time asked, std::chrono::steady_clock::duration grace);
   // The pods of all reservations are taken for present at `now`: the grace time begins anew.
   void SeeAll(Time now);
@@ -120,11 +123,16 @@ class Reservations {
     bool told = false;  // that it is still held
   };
 
+  // What a group that is to have its window no longer says to that.
+  enum class Parting { kGone, kHeld, kRefused };
+
+  bool PutBack(Lease& lease);
   void End(Lease& lease, std::span<const std::string> but);
   void DropEmpty();
   [[nodiscard]] bool IsReserved(const Leftover& leftover) const;
   [[nodiscard]] bool IsSharedWithOthers(const Lease& lease) const;
   bool ResetOne(Leftover& leftover);
+  Parting Part(const std::string& device, std::uint32_t group, Window window, absl::Status& status);
   void RemoveSettings(const std::string& key);
   [[nodiscard]] std::string DescribeHolders() const;
 

@@ -365,9 +365,21 @@ def kubelet_version(node):
 
 def pod_output(node, name):
     """What the pod has printed so far, without containerd's prefixes."""
-    text = node.ask(f"cat /var/log/pods/*_{name}-node_*/*/*.log").out
+    return _without_prefixes(node.ask(f"cat /var/log/pods/*_{name}-node_*/*/*.log").out)
+
+
+def latest_attempt(node, name):
+    """Which attempt at the pod's container is the latest, and what it has printed; the kubelet keeps few of the former ones."""
+    paths = node.ask(f"ls /var/log/pods/*_{name}-node_*/*/*.log").out.split()
+    if not paths:
+        return -1, ""
+    latest = max(paths, key=lambda path: int(pathlib.PurePath(path).stem))
+    return int(pathlib.PurePath(latest).stem), _without_prefixes(node.ask(f"cat {latest}").out)
+
+
+def _without_prefixes(log):
     # TIME STREAM F TEXT
-    return "\n".join(line.split(" ", 3)[-1].rstrip("\r") for line in text.splitlines())
+    return "\n".join(line.split(" ", 3)[-1].rstrip("\r") for line in log.splitlines())
 
 
 def pod_evidence(node, name):

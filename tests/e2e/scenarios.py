@@ -16,7 +16,7 @@ import yaml
 
 import kubelet_log
 from chain import (CHECKPOINT, CONFIG, CONFIG_PATH, DEVICES, EDU, FailedPod, Group, NVME, PLUGIN_POD, READ_BYTES, ROOT,
-                   VmRun, apply, describe_group, end_pod, find_pod, kernel_release, kubelet_version, nvme, offered,
+                   VmRun, apply, describe_group, end_pod, find_pod, kernel_release, kubelet_version, latest_attempt, nvme, offered,
                    plugin_manifest, pod_evidence, pod_output, reads_of, refused_vm, release_windows, reservations,
                    run_vm, settings_of, start_plugin, start_vm, stop_plugin, vm_manifest, wait_for, wait_offered,
                    wait_registered)
@@ -297,14 +297,15 @@ def come_back(node):
     with step(f"VM {name}: manifest to checksum"):
         start_vm(node, name, manifest)
     before = describe_group(node, nvme(node))
+    attempt, first = latest_attempt(node, name)
     _cut_power(node, name, DEVICES)
     woken = describe_group(node, nvme(node))
     plugin = _bring_back(node, name, manifest)
     with step(f"VM {name}: reads again"):
-        wait_for(node, "the guest has read its disk again",
-                 lambda: len(_done_lines(node, name)) == 2, idle_s=25, evidence=lambda: pod_evidence(node, name))
+        second = wait_for(node, "the guest has read its disk again", lambda: _done_after(node, name, attempt),
+                          idle_s=25, evidence=lambda: pod_evidence(node, name))
     after, held = describe_group(node, nvme(node)), reservations(node)
-    output, plugin_log = pod_output(node, name), _output_of(node, plugin)
+    output, plugin_log = f"{first}\n{second}", _output_of(node, plugin)
 
     _cut_power(node, name, [*DEVICES, "early"])
     _bring_back(node, name, manifest)
@@ -409,8 +410,10 @@ def _output_of(node, manifest):
     return node.ask(f"cat /var/log/pods/*_{manifest['metadata']['uid']}/*/*.log").out
 
 
-def _done_lines(node, vm):
-    return re.findall(r"^guest: done", pod_output(node, vm), re.MULTILINE)
+def _done_after(node, vm, attempt):
+    """What the VM's container has printed, if it is a later attempt than `attempt` and the guest is done."""
+    number, output = latest_attempt(node, vm)
+    return output if number > attempt and re.search(r"^guest: done", output, re.MULTILINE) else None
 
 
 def _waiting_message(node, vm, word):

@@ -98,7 +98,8 @@ void Node::Happen(Event event, std::uint32_t a, std::uint32_t b) {
       run_->life.DieAfter(static_cast<int>(a % 8));
       break;
     case Event::kRestartKubelet:
-      listed_from_ = timers_.Now() + seconds(a % 15);
+      forgets_ = b % 4 == 0;
+      listed_from_ = timers_.Now() + seconds(forgets_ ? 20 + a % 60 : a % 15);
       if (Answers()) run_->broker->KubeletStarted();
       break;
     case Event::kReboot:
@@ -156,7 +157,33 @@ void Node::StartDaemon() {
   run_->broker = *std::move(broker);
 }
 
-void Node::Wait(seconds time) { timers_.Advance(time); }
+void Node::Wait(seconds time) {
+  for (seconds waited{0}; waited < time; waited += seconds(1)) {
+    Forget();
+    timers_.Advance(seconds(1));
+  }
+}
+
+// Of a pod that the kubelet has forgotten for long, only what a VMM holds is known to be there. Its
+// other groups may lose their window, and all of them if there is none.
+void Node::Forget() {
+  if (!forgets_ || timers_.Now() >= listed_from_) return;
+  for (const auto& pod : pods_) {
+    bool held = false;
+    for (Container& container : pod->containers) {
+      if (container.opened) {
+        held = true;
+      } else {
+        container.told.clear();
+      }
+    }
+    if (held) Count("forgotten while a VMM ran");
+    if (held || pod->two_windows) continue;
+    Count("forgotten");
+    pod->one_window = false;
+    pod->two_windows = true;
+  }
+}
 
 Node::Device& Node::Find(std::string_view id) {
   return *std::find_if(devices_.begin(), devices_.end(),

@@ -37,7 +37,7 @@ enum class Event {
   kLetGo,           // of the groups of VMMs that were stuck
   kKill,            // the daemon, now
   kKillSoon,        // the daemon, between two of its next effects
-  kRestartKubelet,  // which lists no pods for some seconds
+  kRestartKubelet,  // which lists no pods for some seconds, or for longer than the grace time
   kReboot,          // with other group numbers or the same
   kPlug,            // a device is taken out, or put in again
   kWait,            // some seconds
@@ -129,6 +129,7 @@ class Node {
   void Close(Container& container, bool stuck);
   void StartDaemon();
   void Wait(std::chrono::seconds time);
+  void Forget();
 
   absl::Status CallAllocate(const Share& share);
   absl::Status CallPreStart(const Share& share);
@@ -158,7 +159,8 @@ class Node {
   int names_ = 0;
   Listing listing_ = Listing::kWorks;
   std::chrono::steady_clock::time_point listed_from_;  // a kubelet knows its pods only then
-  std::vector<std::unique_ptr<Run>> runs_;             // all, since former ones have timers left
+  bool forgets_ = false;                    // it takes longer for that than the grace time
+  std::vector<std::unique_ptr<Run>> runs_;  // all, since former ones have timers left
   Run* run_ = nullptr;
 };
 
