@@ -75,6 +75,11 @@ class LoopTimers final : public core::Timers {
   [[nodiscard]] std::chrono::steady_clock::time_point Now() const override {
     return std::chrono::steady_clock::now();
   }
+  [[nodiscard]] std::int64_t WallMs() const override {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  }
   void CallAfter(std::chrono::steady_clock::duration delay, std::function<void()> call) override {
     loop_.CallAfter(delay, std::move(call));
   }
@@ -126,7 +131,7 @@ class Daemon final : public App {
   void WatchConfig();
   void Reload();
   void OnReconfigured(const absl::StatusOr<core::ConfigChange>& change);
-  void RefuseConfig(std::string_view reason, const absl::Status& status);
+  void RefuseConfig(base::Reason reason, const absl::Status& status);
   void Retire(std::size_t resource);
   void RetireFurther(Retired& retired);
   void OnRegistered();
@@ -241,7 +246,7 @@ absl::Status Daemon::Serve() {
   server::PrepareGrpc(*loop_);
   for (std::size_t i = 0; i < broker_->offers().size(); ++i) RETURN_IF_ERROR(AddPlugin(i));
   if (!uevents_status_.ok()) {
-    log::Warning("changes are seen late", {{"reason", "no_uevents"},
+    log::Warning("changes are seen late", {{"reason", base::Reason::kNoUevents},
                                            {"seconds", options_.rescan_interval.count()},
                                            {"error", uevents_status_}});
   }
@@ -266,7 +271,7 @@ void Daemon::ChooseWay() {
     return;
   }
   log::Warning("registering through the kubelet's socket",
-               {{"reason", "no_plugins_registry"},
+               {{"reason", base::Reason::kNoPluginsRegistry},
                 {"error", os::ErrnoError(errno, "register in " + options_.plugins_registry_dir)}});
 }
 
@@ -316,7 +321,8 @@ void Daemon::WatchConfig() {
   if (watch.ok()) {
     config_watch_ = *std::move(watch);
   } else {
-    log::Warning("configuration not watched", {{"reason", "no_watch"}, {"error", watch.status()}});
+    log::Warning("configuration not watched",
+                 {{"reason", base::Reason::kConfigNotWatched}, {"error", watch.status()}});
   }
 }
 
@@ -324,7 +330,7 @@ void Daemon::Reload() {
   if (draining_) return;
   auto config = config::LoadConfigFile(options_.config);
   if (!config.ok()) {
-    RefuseConfig("config_invalid", config.status());
+    RefuseConfig(base::Reason::kConfigInvalid, config.status());
     return;
   }
   broker_->Reconfigure(*std::move(config),
@@ -333,7 +339,7 @@ void Daemon::Reload() {
                        });
 }
 
-void Daemon::RefuseConfig(std::string_view reason, const absl::Status& status) {
+void Daemon::RefuseConfig(base::Reason reason, const absl::Status& status) {
   // A folder that changes in several steps is read as often.
   const std::string refusal(status.message());
   if (refusal == last_refusal_) return;
@@ -343,7 +349,7 @@ void Daemon::RefuseConfig(std::string_view reason, const absl::Status& status) {
 
 void Daemon::OnReconfigured(const absl::StatusOr<core::ConfigChange>& change) {
   if (!change.ok()) {
-    RefuseConfig("config_does_not_fit", change.status());
+    RefuseConfig(base::Reason::kConfigDoesNotFit, change.status());
     return;
   }
   last_refusal_.clear();
@@ -356,7 +362,7 @@ void Daemon::OnReconfigured(const absl::StatusOr<core::ConfigChange>& change) {
     if (status.ok()) {
       plugins_[resource].endpoint->Start();
     } else {
-      log::Error("resource not served", {{"reason", "listen"},
+      log::Error("resource not served", {{"reason", base::Reason::kNotListening},
                                          {"resource", broker_->offers()[resource].resource},
                                          {"error", status}});
     }
@@ -448,7 +454,8 @@ void Daemon::Drain() {
   // What blocks in the kernel cannot be ended, and waits for no deadline.
   loop_->CallAfter(kDriverDeadline, [this] {
     if (aside_ == 0) return;
-    log::Warning("driver not waited for", {{"reason", "driver_blocks"}, {"changes", aside_}});
+    log::Warning("driver not waited for",
+                 {{"reason", base::Reason::kDriverBlocks}, {"changes", aside_}});
     ::_exit(0);
   });
   pacer_.Stop();

@@ -94,7 +94,7 @@ void NodeHook::Say(std::string_view what, const std::string& vm, std::string_vie
   std::string said = fmt::format("{} {} {}", what, vm, sentence);
   if (said == last_said_) return;
   last_said_ = std::move(said);
-  log::Warning(what, {{"reason", "node_hook"}, {"vm", vm}, {"error", sentence}});
+  log::Warning(what, {{"reason", base::Reason::kNodeHook}, {"vm", vm}, {"error", sentence}});
 }
 
 }  // namespace dp::app

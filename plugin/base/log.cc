@@ -7,6 +7,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <iterator>
 #include <memory>
@@ -93,6 +94,8 @@ void AppendValue(const Value& value, fmt::memory_buffer& out, AppendString appen
       [&](const auto& held) {
         if constexpr (std::is_same_v<std::decay_t<decltype(held)>, std::string_view>) {
           append_string(held, out);
+        } else if constexpr (std::is_same_v<std::decay_t<decltype(held)>, base::Reason>) {
+          append_string(base::WordOf(held), out);
         } else {
           fmt::format_to(std::back_inserter(out), "{}", held);
         }
@@ -154,6 +157,7 @@ class Log {
   }
 
   void Write(Level level, std::string_view message, Fields fields) {
+    Note(level, message, fields);
     if (!logger_.should_log(ToSpdlog(level))) return;
     fmt::memory_buffer payload;
     format_ == Format::kJson ? AppendJson(message, fields, payload)
@@ -161,9 +165,27 @@ class Log {
     logger_.log(ToSpdlog(level), spdlog::string_view_t(payload.data(), payload.size()));
   }
 
+  [[nodiscard]] std::uint64_t CountOf(base::Reason reason) const {
+    return counts_[static_cast<std::size_t>(reason)];
+  }
+  void Observe(Observer observer) { observer_ = std::move(observer); }
+
  private:
+  void Note(Level level, std::string_view message, Fields fields) {
+    if (level == Level::kDebug) return;
+    for (const Field& field : fields) {
+      const auto* reason = std::get_if<base::Reason>(&field.value.get());
+      if (reason == nullptr) continue;
+      if (level != Level::kInfo) ++counts_[static_cast<std::size_t>(*reason)];
+      if (observer_) observer_(level, message, fields);
+      return;
+    }
+  }
+
   spdlog::logger logger_;
   Format format_ = Format::kText;
+  std::array<std::atomic<std::uint64_t>, base::kReasons> counts_{};
+  Observer observer_;
 };
 
 Log& TheLog() {
@@ -205,5 +227,8 @@ void Warning(std::string_view message, Fields fields) {
 void Error(std::string_view message, Fields fields) {
   TheLog().Write(Level::kError, message, fields);
 }
+
+std::uint64_t CountOf(base::Reason reason) { return TheLog().CountOf(reason); }
+void Observe(Observer observer) { TheLog().Observe(std::move(observer)); }
 
 }  // namespace dp::log

@@ -3,12 +3,14 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string_view>
 #include <variant>
 
 #include "absl/status/status.h"
+#include "plugin/base/reason.h"
 
 // Structured log on standard error: one line per record, written at once by the calling thread. Any
 // thread may log.
@@ -50,12 +52,13 @@ class Value {
   // log.
   Value(const absl::Status& status)
       : value_(std::string_view(status.message().data(), status.message().size())) {}
+  Value(base::Reason reason) : value_(reason) {}
   // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] const auto& get() const { return value_; }
 
  private:
-  std::variant<std::string_view, std::int64_t, std::uint64_t, bool> value_;
+  std::variant<std::string_view, std::int64_t, std::uint64_t, bool, base::Reason> value_;
 };
 
 struct Field {
@@ -68,5 +71,14 @@ void Debug(std::string_view message, Fields fields = {});
 void Info(std::string_view message, Fields fields = {});
 void Warning(std::string_view message, Fields fields = {});
 void Error(std::string_view message, Fields fields = {});
+
+// How many warnings and errors with this reason there were in this process, logged or not.
+std::uint64_t CountOf(base::Reason reason);
+
+// Gets each record that has a reason, whatever is logged, on the thread that logs it; what it is
+// given is valid during the call. Empty: nobody. Call it before other threads log, and after they
+// have ended.
+using Observer = std::function<void(Level level, std::string_view message, Fields fields)>;
+void Observe(Observer observer);
 
 }  // namespace dp::log

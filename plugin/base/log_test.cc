@@ -106,5 +106,30 @@ TEST_F(LogTest, ParsesNamesOfLevelsAndFormats) {
   EXPECT_EQ(ParseFormat("xml"), std::nullopt);
 }
 
+TEST_F(LogTest, CountsWhatHasAReason) {
+  const std::uint64_t before = CountOf(base::Reason::kGroupBusy);
+  const std::string line = Capture(Format::kText, [] {
+    Warning("window still held", {{"reason", base::Reason::kGroupBusy}, {"group", 7}});
+    Info("asked", {{"reason", base::Reason::kGroupBusy}});
+  });
+  EXPECT_THAT(line, HasSubstr("warning window still held reason=group_busy group=7\n"));
+  EXPECT_EQ(CountOf(base::Reason::kGroupBusy), before + 1);
+}
+
+TEST_F(LogTest, ShowsWhatHasAReasonToAnObserver) {
+  std::string seen;
+  Observe([&seen](Level level, std::string_view message, Fields fields) {
+    seen += std::to_string(static_cast<int>(level)) + " " + std::string(message) + " " +
+            std::to_string(fields.size()) + "\n";
+  });
+  Configure(Level::kOff, Format::kText);
+  Error("a", {{"reason", base::Reason::kGroupBusy}});
+  Info("b", {{"group", 7}});
+  Info("c", {{"group", 7}, {"reason", base::Reason::kPodGone}});
+  Observe({});
+  Error("d", {{"reason", base::Reason::kGroupBusy}});
+  EXPECT_EQ(seen, "3 a 1\n1 c 2\n");
+}
+
 }  // namespace
 }  // namespace dp::log

@@ -55,7 +55,7 @@ absl::Status Binder::Open() {
   if (absl::IsNotFound(record.status())) return absl::OkStatus();
   if (absl::IsDataLoss(record.status())) {
     log::Error("former drivers unknown",
-               {{"reason", "record_unreadable"}, {"error", record.status()}});
+               {{"reason", base::Reason::kDriversUnreadable}, {"error", record.status()}});
     return absl::OkStatus();
   }
   if (!record.ok()) return record.status();
@@ -102,7 +102,7 @@ void Binder::AddTask(const Group& group, bool is_group) {
   if (obstacle.empty()) {
     tasks_.push_back(std::move(task));
   } else if (IsDue(task)) {
-    Refuse(task, "no_pci_function", obstacle, kAgain);
+    Refuse(task, base::Reason::kNotBound, obstacle, kAgain);
   }
 }
 
@@ -120,7 +120,8 @@ void Binder::DropVanished(const Inventory& inventory) {
   }
   if (gone.empty()) return;
   if (const absl::Status status = Erase(gone, {}); !status.ok()) {
-    log::Error("former drivers not recorded", {{"reason", "record_save"}, {"error", status}});
+    log::Error("former drivers not recorded",
+               {{"reason", base::Reason::kDriversNotRecorded}, {"error", status}});
   }
 }
 
@@ -150,7 +151,7 @@ void Binder::Next() {
     tasks_.pop_front();
     if (!IsDue(task)) continue;
     if (!task.binds() && tools_.is_reserved(task.device)) {
-      Refuse(task, "reserved", "a pod holds it", kAgain);
+      Refuse(task, base::Reason::kDriverHeld, "a pod holds it", kAgain);
     } else {
       Begin(std::move(task));
     }
@@ -168,7 +169,7 @@ void Binder::Run(const std::shared_ptr<Work>& work, std::function<void()> step,
   tools_.timers.CallAfter(kPatience, [this, watched = std::weak_ptr<Work>(work)] {
     const auto late = watched.lock();
     if (stopped_ || !late || running_ != late->task.device) return;
-    log::Error("driver does not let go", {{"reason", "driver_blocks"},
+    log::Error("driver does not let go", {{"reason", base::Reason::kDriverBlocks},
                                           {"device", late->task.device},
                                           {"seconds", std::chrono::seconds(kPatience).count()}});
     changing_[late->task.device] =
@@ -203,7 +204,7 @@ void Binder::Begin(Task task) {
 void Binder::Bind(const std::shared_ptr<Work>& work) {
   Task& task = work->task;
   if (!work->claimed.ok()) {
-    Refuse(task, "in_use", std::string(work->claimed.status().message()), kAgain);
+    Refuse(task, base::Reason::kDriverHeld, std::string(work->claimed.status().message()), kAgain);
     Finish(task);
     return;
   }
@@ -214,7 +215,7 @@ void Binder::Bind(const std::shared_ptr<Work>& work) {
     task.former.push_back(known->second);
   }
   if (const absl::Status status = Save(std::move(record)); !status.ok()) {
-    Refuse(task, "record_save", std::string(status.message()), kAgain);
+    Refuse(task, base::Reason::kDriversNotRecorded, std::string(status.message()), kAgain);
     Finish(task);
     return;
   }
@@ -237,9 +238,10 @@ void Binder::EndBind(const std::shared_ptr<Work>& work) {
                                  {"former", state.driver}});
     }
   } else {
-    Refuse(task, "bind", std::string(status.message()), kAfterPutBack);
+    Refuse(task, base::Reason::kNotBound, std::string(status.message()), kAfterPutBack);
     if (const absl::Status saved = Erase(task.former, work->change.stuck); !saved.ok()) {
-      log::Error("former drivers not recorded", {{"reason", "record_save"}, {"error", saved}});
+      log::Error("former drivers not recorded",
+                 {{"reason", base::Reason::kDriversNotRecorded}, {"error", saved}});
     }
   }
   Finish(task);
@@ -257,14 +259,15 @@ void Binder::EndRestore(const std::shared_ptr<Work>& work) {
   absl::Status status = Erase(task.former, change.stuck);
   if (!change.status.ok()) status = change.status;
   if (!status.ok()) {
-    Refuse(task, absl::IsUnavailable(status) ? "held" : "restore", std::string(status.message()),
-           kAgain);
+    Refuse(task,
+           absl::IsUnavailable(status) ? base::Reason::kDriverHeld : base::Reason::kNotGivenBack,
+           std::string(status.message()), kAgain);
   }
   Finish(task);
 }
 
 // Logged once for each reason.
-void Binder::Refuse(const Task& task, std::string_view reason, std::string text,
+void Binder::Refuse(const Task& task, base::Reason reason, std::string text,
                     std::chrono::seconds pause) {
   Refusal& refusal = refusals_[task.device];
   if (refusal.reason != text) {
@@ -318,6 +321,7 @@ void Binder::Explain(std::span<Offer> offers) const {
   for (Offer& offer : offers) {
     if (const auto change = changing_.find(offer.id); change != changing_.end()) {
       offer.unhealthy_reason = change->second;
+      offer.reason = base::Reason::kDriverChanging;
     } else if (const auto refusal = refusals_.find(offer.id);
                refusal != refusals_.end() && refusal->second.binds && !offer.healthy()) {
       offer.unhealthy_reason = fmt::format("{}; {} is not bound: {}", offer.unhealthy_reason,

@@ -109,8 +109,7 @@ class Binder {
   void Bind(const std::shared_ptr<Work>& work);
   void EndBind(const std::shared_ptr<Work>& work);
   void EndRestore(const std::shared_ptr<Work>& work);
-  void Refuse(const Task& task, std::string_view reason, std::string text,
-              std::chrono::seconds pause);
+  void Refuse(const Task& task, base::Reason reason, std::string text, std::chrono::seconds pause);
   void Finish(const Task& task);
   absl::Status Save(std::map<std::string, DriverState> former);
   absl::Status Erase(std::span<const DriverState> done, std::span<const std::string> but);

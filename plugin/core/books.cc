@@ -23,7 +23,8 @@ absl::Status Books::Open(const Inventory& inventory, Mode mode, Reservations::Ti
     log::Info("ledger read",
               {{"reservations", ledger->reservations.size()}, {"rebooted", rebooted}});
   } else if (absl::IsDataLoss(ledger.status())) {
-    log::Error("ledger set aside", {{"reason", "ledger_unreadable"}, {"error", ledger.status()}});
+    log::Error("ledger set aside",
+               {{"reason", base::Reason::kLedgerUnreadable}, {"error", ledger.status()}});
   } else if (!absl::IsNotFound(ledger.status())) {
     return ledger.status();
   }
@@ -40,7 +41,8 @@ absl::Status Books::Open(const Inventory& inventory, Mode mode, Reservations::Ti
 Allocation Books::MakeAllocation(std::size_t resource, std::span<const Target> targets) const {
   Allocation allocation{.resource = desk_.catalogue.offers()[resource].resource,
                         .holdings = {},
-                        .cdi = IsByCdi(resource, targets)};
+                        .cdi = IsByCdi(resource, targets),
+                        .since_ms = desk_.timers.WallMs()};
   for (const Target& target : targets) {
     allocation.holdings.push_back({.device = target.offer.id,
                                    .group = target.group.number,
@@ -56,14 +58,13 @@ absl::StatusOr<Books::Entry> Books::Enter(std::size_t resource, std::span<const 
   // Not as the record from here on, whatever comes of it.
   saved_ = false;
   ASSIGN_OR_RETURN(Entry entry, WriteSettings(resource, targets));
-  const absl::Status status =
-      desk_.ledger.Save(NextLedger(reservations_.SnapshotAfter(window, allocation)));
+  const absl::Status status = SaveLedger(reservations_.SnapshotAfter(window, allocation));
   if (!status.ok()) {
     // Unless they are those of a former allocation, whose end removes them.
     if (reservations_.Find(allocation.key()).lease == nullptr) {
       desk_.settings.Remove(allocation.key()).IgnoreError();
     }
-    return status;
+    return Because(base::Reason::kLedgerNotWritten, status);
   }
   reservations_.Commit(window, std::move(allocation), now);
   saved_ = true;
@@ -73,15 +74,22 @@ absl::StatusOr<Books::Entry> Books::Enter(std::size_t resource, std::span<const 
 absl::StatusOr<Books::Entry> Books::WriteSettings(std::size_t resource,
                                                   std::span<const Target> targets) {
   Settings settings = MakeSettings(resource, targets);
-  ASSIGN_OR_RETURN(std::string directory, desk_.settings.Put(targets.front().offer.id, settings));
-  return Entry{.settings = std::move(settings), .directory = std::move(directory)};
+  auto directory = desk_.settings.Put(targets.front().offer.id, settings);
+  if (!directory.ok()) return Because(base::Reason::kSettingsNotWritten, directory.status());
+  return Entry{.settings = std::move(settings), .directory = *std::move(directory)};
 }
 
 absl::Status Books::Save() {
   if (saved_) return absl::OkStatus();
-  RETURN_IF_ERROR(desk_.ledger.Save(NextLedger(reservations_.Snapshot())));
+  RETURN_IF_ERROR(SaveLedger(reservations_.Snapshot()));
   saved_ = true;
   return absl::OkStatus();
+}
+
+absl::Status Books::SaveLedger(std::vector<Reservation> reservations) {
+  absl::Status status = desk_.ledger.Save(NextLedger(std::move(reservations)));
+  error_ = std::string(status.message());
+  return status;
 }
 
 Ledger Books::NextLedger(std::vector<Reservation> reservations) {

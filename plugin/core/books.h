@@ -31,6 +31,7 @@ class Books {
     LedgerStore& ledger;
     std::string boot_id;          // of this boot
     std::uint64_t page_size = 0;  // of the host, in bytes
+    Timers& timers;
   };
   // What a container is to be told, and where it is.
   struct Entry {
@@ -57,6 +58,9 @@ class Books {
   // The record has been changed in another way than through Enter().
   void Changed() { saved_ = false; }
   [[nodiscard]] bool saved() const { return saved_; }
+  [[nodiscard]] std::uint64_t generation() const { return generation_; }
+  // Why the ledger could not be written the last time; empty: it could.
+  [[nodiscard]] const std::string& error() const { return error_; }
   // Whether another daemon keeps them now.
   [[nodiscard]] bool IsTakenOver() const { return desk_.ledger.IsTakenOver(); }
 
@@ -69,12 +73,14 @@ class Books {
   [[nodiscard]] Settings MakeSettings(std::size_t resource, std::span<const Target> targets) const;
 
   // The ledger with these reservations, of the next generation.
+  absl::Status SaveLedger(std::vector<Reservation> reservations);
   [[nodiscard]] Ledger NextLedger(std::vector<Reservation> reservations);
 
   Desk desk_;
   Reservations& reservations_;
   std::uint64_t generation_ = 0;  // of the ledger that was written last, or may have been
   bool saved_ = false;
+  std::string error_;
 };
 
 }  // namespace dp::core

@@ -37,8 +37,8 @@ absl::StatusCode CodeForCaller(absl::StatusCode code) {
 }  // namespace
 
 absl::Status ForCaller(const absl::Status& status, std::string_view action) {
-  return {CodeForCaller(status.code()),
-          fmt::format("{}: {}", action, std::string(status.message()))};
+  return base::InsteadOf(status, {CodeForCaller(status.code()),
+                                  fmt::format("{}: {}", action, std::string(status.message()))});
 }
 
 Catalogue::Catalogue(Sources sources)
@@ -49,6 +49,7 @@ Catalogue::Catalogue(Sources sources)
 absl::StatusOr<Inventory> Catalogue::Open() {
   ASSIGN_OR_RETURN(Inventory inventory, sources_.scanner.Scan());
   ASSIGN_OR_RETURN(offers_, OffersAfter(sources_.config, inventory));
+  CountKnobs(inventory);
   return inventory;
 }
 
@@ -67,9 +68,7 @@ void Catalogue::LogStart(const Inventory& inventory) {
       if (offer.healthy()) {
         ++healthy;
       } else {
-        log::Warning("device unhealthy", {{"resource", resource.resource},
-                                          {"device", offer.id},
-                                          {"reason", offer.unhealthy_reason}});
+        LogUnhealthy(resource.resource, offer);
       }
     }
     log::Info("resource offered", {{"resource", resource.resource},
@@ -78,7 +77,8 @@ void Catalogue::LogStart(const Inventory& inventory) {
   }
   // Said once for the host if no group at all can be steered, else once for each kind of group.
   if (sources_.config.mode == Mode::kObserve) {
-    log::Warning("observe mode", {{"reason", "the configuration says so"}});
+    log::Warning("observe mode",
+                 {{"reason", base::Reason::kObserveMode}, {"text", "the configuration says so"}});
     return;
   }
   std::size_t absent = 0;
@@ -88,12 +88,22 @@ void Catalogue::LogStart(const Inventory& inventory) {
     none += group.knob == Knob::kNone ? 1 : 0;
   }
   if (absent > 0) {
-    log::Warning("observe mode",
-                 {{"reason", "this kernel has no msi_window attribute"}, {"groups", absent}});
+    log::Warning("observe mode", {{"reason", base::Reason::kNoKnob},
+                                  {"text", "this kernel has no msi_window attribute"},
+                                  {"groups", absent}});
   }
   if (none > 0) {
-    log::Warning("observe mode",
-                 {{"reason", "these groups have no software MSI window"}, {"groups", none}});
+    log::Warning("observe mode", {{"reason", base::Reason::kNoSoftwareWindow},
+                                  {"text", "these groups have no software MSI window"},
+                                  {"groups", none}});
+  }
+}
+
+void Catalogue::CountKnobs(const Inventory& inventory) {
+  groups_with_knob_ = groups_without_knob_ = 0;
+  for (const Group& group : inventory.groups) {
+    groups_with_knob_ += group.knob == Knob::kPresent ? 1 : 0;
+    groups_without_knob_ += group.knob == Knob::kAbsent ? 1 : 0;
   }
 }
 
@@ -102,7 +112,9 @@ void Catalogue::LogSkipped(const Inventory& inventory) {
   for (const Skipped& skipped : inventory.skipped) {
     const auto [entry, fresh] = now.insert(fmt::format("{}: {}", skipped.path, skipped.reason));
     if (fresh && !skipped_.contains(*entry)) {
-      log::Warning("skipped", {{"path", skipped.path}, {"reason", skipped.reason}});
+      log::Warning("skipped", {{"reason", base::Reason::kNotReadable},
+                               {"path", skipped.path},
+                               {"error", skipped.reason}});
     }
   }
   skipped_ = std::move(now);
@@ -121,14 +133,16 @@ absl::StatusOr<std::vector<ResourceOffers>> Catalogue::OffersAfter(
 void Catalogue::Rescan() {
   absl::StatusOr<Inventory> inventory = sources_.scanner.Scan();
   if (!inventory.ok()) {
-    log::Error("host not read", {{"reason", "scan"}, {"error", inventory.status()}});
+    log::Error("host not read",
+               {{"reason", base::Reason::kHostNotRead}, {"error", inventory.status()}});
     return;
   }
   LogSkipped(*inventory);
+  CountKnobs(*inventory);
   auto offers = OffersAfter(sources_.config, *inventory);
   if (!offers.ok()) {
     log::Error("offers left as they were",
-               {{"reason", "selectors_clash"}, {"error", offers.status()}});
+               {{"reason", base::Reason::kSelectorsClash}, {"error", offers.status()}});
     return;
   }
   ReplaceAll(*std::move(offers));
@@ -150,7 +164,10 @@ void Catalogue::ReplaceAll(std::vector<ResourceOffers> offers) {
 
 void Catalogue::Replace(std::size_t resource, std::vector<Offer> offers) {
   std::vector<Offer>& current = offers_[resource].offers;
-  if (current == offers) return;
+  if (current == offers) {
+    current = std::move(offers);  // for what is not compared
+    return;
+  }
   const auto unhealthy =
       std::count_if(offers.begin(), offers.end(), [](const Offer& o) { return !o.healthy(); });
   log::Info("offers changed", {{"resource", offers_[resource].resource},
@@ -165,15 +182,18 @@ absl::Status Catalogue::CheckDevices(std::size_t resource,
                                      std::span<const std::string> devices) const {
   const std::string& name = offers_[resource].resource;
   if (devices.empty()) {
-    return absl::InvalidArgumentError(fmt::format("no device of {} is asked for", name));
+    return Because(base::Reason::kBadRequest,
+                   absl::InvalidArgumentError(fmt::format("no device of {} is asked for", name)));
   }
   for (std::size_t i = 0; i < devices.size(); ++i) {
     if (std::find(devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(i), devices[i]) !=
         devices.begin() + static_cast<std::ptrdiff_t>(i)) {
-      return absl::InvalidArgumentError(fmt::format("device {} is asked for twice", devices[i]));
+      return Because(base::Reason::kBadRequest, absl::InvalidArgumentError(fmt::format(
+                                                    "device {} is asked for twice", devices[i])));
     }
     if (offers_[resource].Find(devices[i]) == nullptr) {
-      return absl::NotFoundError(fmt::format("{} has no device {}", name, devices[i]));
+      return Because(base::Reason::kNoSuchDevice,
+                     absl::NotFoundError(fmt::format("{} has no device {}", name, devices[i])));
     }
   }
   return absl::OkStatus();
@@ -204,8 +224,14 @@ absl::StatusOr<Target> Catalogue::LookAt(std::size_t resource, const std::string
     const Offer* moved = offers_[resource].Find(device);
     if (moved != nullptr) target = LookAtGroup(resource, *moved, error);
   }
-  if (!error.ok()) return ForCaller(error, fmt::format("device {} cannot be read", device));
-  if (!target) return absl::NotFoundError(fmt::format("device {} is gone", device));
+  if (!error.ok()) {
+    return Because(base::Reason::kNotReadable,
+                   ForCaller(error, fmt::format("device {} cannot be read", device)));
+  }
+  if (!target) {
+    return Because(base::Reason::kDeviceGone,
+                   absl::NotFoundError(fmt::format("device {} is gone", device)));
+  }
 
   if (const Offer& known = *offers_[resource].Find(device); known != target->offer) {
     std::vector<Offer> offers = offers_[resource].offers;
@@ -213,8 +239,9 @@ absl::StatusOr<Target> Catalogue::LookAt(std::size_t resource, const std::string
     Replace(resource, std::move(offers));
   }
   if (!target->offer.healthy()) {
-    return absl::FailedPreconditionError(
-        fmt::format("device {} is unhealthy: {}", device, target->offer.unhealthy_reason));
+    return Because(target->offer.reason.value_or(base::Reason::kDeviceNotReady),
+                   absl::FailedPreconditionError(fmt::format("device {} is unhealthy: {}", device,
+                                                             target->offer.unhealthy_reason)));
   }
   return *std::move(target);
 }

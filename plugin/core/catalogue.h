@@ -65,6 +65,10 @@ class Catalogue {
   // The device nodes of its container: see core::DeviceNodes().
   [[nodiscard]] std::vector<std::string> NodesOf(std::size_t resource,
                                                  std::span<const Target> targets) const;
+  // IOMMU groups of the host whose window can be moved, and those of a kernel without the series,
+  // at the last look.
+  [[nodiscard]] std::size_t groups_with_knob() const { return groups_with_knob_; }
+  [[nodiscard]] std::size_t groups_without_knob() const { return groups_without_knob_; }
   // Called after a change of what a resource offers.
   void NotifyChanges(OffersChanged observer) { observer_ = std::move(observer); }
   // Called with what Rescan() has seen, after it.
@@ -109,6 +113,7 @@ class Catalogue {
   void ReplaceAll(std::vector<ResourceOffers> offers);
   void Replace(std::size_t resource, std::vector<Offer> offers);
   void LogSkipped(const Inventory& inventory);
+  void CountKnobs(const Inventory& inventory);
 
   const Sources sources_;
   RecoveryDelay recovery_delay_;
@@ -116,6 +121,8 @@ class Catalogue {
   OffersChanged observer_;
   Scanned scanned_;
   std::set<std::string> skipped_;  // what was logged as skipped by the last scan
+  std::size_t groups_with_knob_ = 0;
+  std::size_t groups_without_knob_ = 0;
   bool stopped_ = false;
 };
 

@@ -22,23 +22,33 @@
 namespace dp::core {
 namespace {
 
-void Say(std::string_view reason, std::string_view device, const absl::Status& status) {
+void Say(base::Reason reason, std::string_view device, const absl::Status& status) {
   log::Warning("pod not known", {{"reason", reason}, {"device", device}, {"error", status}});
+}
+
+// As an Event would begin.
+absl::Status Refusal(base::Reason cause, base::Reason reason, const absl::Status& status) {
+  return Because(cause, {status.code(), fmt::format("{}: {}", base::CamelCaseOf(reason),
+                                                    std::string(status.message()))});
+}
+
+absl::Status GroupChanged(std::string sentence) {
+  constexpr auto kReason = base::Reason::kGroupChanged;
+  return Refusal(kReason, kReason, absl::FailedPreconditionError(std::move(sentence)));
 }
 
 // What the kubelet has passed on to the container: numbers of groups, in device nodes.
 absl::Status CheckAgainst(const Holding& holding, const Group& group) {
   if (group.number != holding.group) {
-    return absl::FailedPreconditionError(fmt::format(
-        "GroupChanged: device {} is in IOMMU group {} now, and was in {} when it was allocated; "
-        "the kubelet gives its container the device node of the old one, so the pod must be "
-        "deleted",
-        holding.device, group.number, holding.group));
+    return GroupChanged(
+        fmt::format("device {} is in IOMMU group {} now, and was in {} when it was allocated; the "
+                    "kubelet gives "
+                    "its container the device node of the old one, so the pod must be deleted",
+                    holding.device, group.number, holding.group));
   }
   if (const std::string members = MembersOf(group); members != holding.members) {
-    return absl::FailedPreconditionError(fmt::format(
-        "GroupChanged: IOMMU group {} of device {} has changed: it holds {}, and held {} when it "
-        "was allocated",
+    return GroupChanged(fmt::format(
+        "IOMMU group {} of device {} has changed: it holds {}, and held {} when it was allocated",
         group.number, holding.device, members, holding.members));
   }
   return absl::OkStatus();
@@ -57,7 +67,7 @@ bool ContainerStart::IsSettled(Reservations& reservations,
 void ContainerStart::Run() {
   auto targets = tools_.catalogue.LookAgain(resource_, devices_);
   if (!targets.ok()) {
-    Fail("DeviceNotReady", targets.status());
+    Fail(base::Reason::kDeviceNotReady, targets.status());
     return;
   }
   targets_ = *std::move(targets);
@@ -95,12 +105,13 @@ void ContainerStart::Run() {
 void ContainerStart::ReserveAnew() {
   Reserve(tools_, resource_, targets_, [this](const absl::StatusOr<Books::Entry>& entry) {
     if (!entry.ok()) {
-      Fail(absl::IsResourceExhausted(entry.status()) ? "NoWindowFree" : "WindowNotSet",
+      Fail(absl::IsResourceExhausted(entry.status()) ? base::Reason::kNoWindowFree
+                                                     : base::Reason::kWindowNotSet,
            entry.status());
       return;
     }
     log::Warning("reserved at start",
-                 {{"reason", "not_in_record"}, {"device", targets_.front().offer.id}});
+                 {{"reason", base::Reason::kNotInRecord}, {"device", targets_.front().offer.id}});
     Unify();
   });
 }
@@ -125,16 +136,17 @@ void ContainerStart::Repair() {
       groups, *window, WindowWriter::OnBusy::kWait,
       [this, groups, window](const WindowWriter::Outcome& outcome) {
         if (!outcome.status.ok()) {
-          Fail("WindowNotSet", ForCaller(outcome.status, fmt::format("the window {} that is "
-                                                                     "reserved was not set again",
-                                                                     FormatWindow(*window))));
+          Fail(base::Reason::kWindowNotSet,
+               ForCaller(outcome.status, fmt::format("the window {} that is "
+                                                     "reserved was not set again",
+                                                     FormatWindow(*window))));
           return;
         }
         for (Target& target : targets_) {
           if (std::find(groups.begin(), groups.end(), target.group.number) != groups.end())
             target.group.window = window;
         }
-        log::Warning("window written again", {{"reason", "window_differed"},
+        log::Warning("window written again", {{"reason", base::Reason::kWindowDiffered},
                                               {"device", targets_.front().offer.id},
                                               {"window", FormatWindow(*window)}});
         Repair();
@@ -149,9 +161,10 @@ std::optional<PodName> ContainerStart::FindPod(const PodIndex& pods) {
   }
   if (holders.size() == 1) return *holders.begin();
   if (holders.empty()) {
-    Say("pod_not_listed", device, absl::NotFoundError("the kubelet lists no pod with the device"));
+    Say(base::Reason::kPodNotListed, device,
+        absl::NotFoundError("the kubelet lists no pod with the device"));
   } else {
-    Say("pod_listed_twice", device,
+    Say(base::Reason::kPodListedTwice, device,
         absl::FailedPreconditionError(fmt::format("the kubelet lists the device under {} and {}",
                                                   FormatPod(*holders.begin()),
                                                   FormatPod(*holders.rbegin()))));
@@ -165,7 +178,8 @@ void ContainerStart::Unify() {
     return;
   }
   if (!listed_->ok()) {
-    Say(absl::IsDeadlineExceeded(listed_->status()) ? "pods_slow" : "pods_absent",
+    Say(absl::IsDeadlineExceeded(listed_->status()) ? base::Reason::kPodsSlow
+                                                    : base::Reason::kPodsAbsent,
         targets_.front().offer.id, listed_->status());
     Finish();
     return;
@@ -188,7 +202,8 @@ void ContainerStart::Unify() {
     tools_.books.Changed();
   }
   if (into != nullptr) Join(*into, leases);
-  log::Info("pod known", {{"pod", FormatPod(*pod)},
+  log::Info("pod known", {{"reason", base::Reason::kWindowReserved},
+                          {"pod", FormatPod(*pod)},
                           {"window", into == nullptr ? std::string("none")
                                                      : FormatWindow(*into->reservation.window)}});
   Finish();
@@ -234,12 +249,14 @@ void ContainerStart::Join(Reservations::Lease& into, std::span<Reservations::Lea
     tools_.catalogue.SetWindow(targets, window);
     // Its container reads them after its own start was checked, when they are written again.
     if (const auto entry = tools_.books.WriteSettings(resource, targets); !entry.ok()) {
-      log::Warning("settings not written", {{"reason", "settings_put"}, {"error", entry.status()}});
+      log::Warning("settings not written",
+                   {{"reason", base::Reason::kSettingsNotWritten}, {"error", entry.status()}});
     }
   }
   if (!status.ok()) {
     log::Warning("windows left as they are",
-                 {{"reason", absl::IsUnavailable(status) ? "group_busy" : "join_failed"},
+                 {{"reason", absl::IsUnavailable(status) ? base::Reason::kGroupBusy
+                                                         : base::Reason::kJoinFailed},
                   {"device", targets_.front().offer.id},
                   {"error", status}});
     return;
@@ -273,18 +290,20 @@ void ContainerStart::Finish() {
   }
   // Also if nothing has changed: after a reboot there is no settings file.
   if (const auto entry = tools_.books.WriteSettings(resource_, targets_); !entry.ok()) {
-    Fail("SettingsNotWritten", ForCaller(entry.status(), "the settings were not written"));
+    Fail(base::Reason::kSettingsNotWritten,
+         ForCaller(entry.status(), "the settings were not written"));
     return;
   }
   if (const absl::Status status = tools_.books.Save(); !status.ok()) {
-    Fail("LedgerNotWritten", ForCaller(status, "the reservation was not written down"));
+    Fail(base::Reason::kLedgerNotWritten,
+         ForCaller(status, "the reservation was not written down"));
     return;
   }
   Answer(absl::OkStatus());
 }
 
-void ContainerStart::Fail(std::string_view reason, const absl::Status& status) {
-  Answer({status.code(), fmt::format("{}: {}", reason, std::string(status.message()))});
+void ContainerStart::Fail(base::Reason reason, const absl::Status& status) {
+  Answer(Refusal(base::ReasonOf(status).value_or(reason), reason, status));
 }
 
 void ContainerStart::Answer(absl::Status status) {

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "plugin/base/reason.h"
 #include "plugin/core/grant.h"
 #include "plugin/core/handover.h"
 #include "plugin/core/pod_index.h"
@@ -60,7 +61,7 @@ class ContainerStart {
   void Unify();
   void Join(Reservations::Lease& into, std::span<Reservations::Lease* const> leases);
   void Finish();
-  void Fail(std::string_view reason, const absl::Status& status);
+  void Fail(base::Reason reason, const absl::Status& status);
   void Answer(absl::Status status);
   [[nodiscard]] std::optional<PodName> FindPod(const PodIndex& pods);
   absl::StatusOr<std::vector<Target>> LookAt(const Allocation& allocation);

@@ -9,7 +9,9 @@
 
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
+#include "plugin/core/describe_node.h"
 #include "plugin/core/offers.h"
+#include "plugin/core/pod_index.h"
 #include "plugin/core/preferred_allocation.h"
 
 // How an allocation goes. The groups asked for are read afresh. Then the reservations end that
@@ -47,7 +49,8 @@ DeviceBroker::DeviceBroker(Config config, Host host)
               .settings = host_.settings,
               .ledger = host_.ledger,
               .boot_id = host_.boot_id,
-              .page_size = host_.page_size},
+              .page_size = host_.page_size,
+              .timers = host_.timers},
              reservations_),
       writer_(host_.knob, host_.timers, host_.patience),
       tools_{.catalogue = catalogue_,
@@ -106,7 +109,7 @@ void DeviceBroker::InTurn(std::function<void()> task) {
 
 void DeviceBroker::Enqueue(Call call) {
   if (draining_) {
-    call.refuse(absl::UnavailableError(kShuttingDown));
+    call.refuse(Because(base::Reason::kDaemonEnds, absl::UnavailableError(kShuttingDown)));
     return;
   }
   queue_.push_back(std::move(call));
@@ -122,9 +125,9 @@ void DeviceBroker::ServeQueue() {
     // other one has promised.
     if (books_.IsTakenOver()) {
       if (!std::exchange(taken_over_, true)) {
-        log::Warning("taken over", {{"reason", "younger_daemon"}});
+        log::Warning("taken over", {{"reason", base::Reason::kYoungerDaemon}});
       }
-      call.refuse(absl::UnavailableError(kTakenOver));
+      call.refuse(Because(base::Reason::kYoungerDaemon, absl::UnavailableError(kTakenOver)));
       busy_ = false;
       continue;
     }
@@ -135,7 +138,38 @@ void DeviceBroker::ServeQueue() {
 void DeviceBroker::EndTurn() {
   reconciler_.Start();
   busy_ = false;
+  if (turned_) turned_();
   ServeQueue();
+}
+
+NodeStatus DeviceBroker::Describe() const {
+  NodeStatus node = DescribeNode(config_, catalogue_, reservations_, books_);
+  node.pods_error = reconciler_.pods_error();
+  return node;
+}
+
+void DeviceBroker::Release(std::uint64_t base, const Released& done) {
+  // Outside of the queue, as with a start.
+  host_.pods.List([this, base, done](const ContainerStart::Listed& listed) {
+    if (!listed.ok()) {
+      done(absl::FailedPreconditionError(
+          fmt::format("the kubelet does not say which pods there are: {}",
+                      std::string(listed.status().message()))));
+      return;
+    }
+    Enqueue({.serve =
+                 [this, base, listed, done] {
+                   auto devices = reservations_.ReleaseWindow(base, PodIndex(*listed));
+                   if (devices.ok()) books_.Changed();
+                   if (const absl::Status status = books_.Save(); !status.ok()) {
+                     log::Error("ledger not written",
+                                {{"reason", base::Reason::kLedgerNotWritten}, {"error", status}});
+                   }
+                   done(std::move(devices));
+                   EndTurn();
+                 },
+             .refuse = [done](const absl::Status& status) { done(status); }});
+  });
 }
 
 void DeviceBroker::HeldBy(const IsPod& is_pod, const Held& done) {
@@ -296,7 +330,9 @@ void DeviceBroker::Drain() {
   binder_.Stop();
   const std::deque<Call> waiting = std::exchange(queue_, {});
   writer_.Abandon(kShuttingDown);
-  for (const Call& call : waiting) call.refuse(absl::UnavailableError(kShuttingDown));
+  for (const Call& call : waiting) {
+    call.refuse(Because(base::Reason::kDaemonEnds, absl::UnavailableError(kShuttingDown)));
+  }
 }
 
 }  // namespace dp::core

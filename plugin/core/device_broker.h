@@ -22,6 +22,7 @@
 #include "plugin/core/grant.h"
 #include "plugin/core/handover.h"
 #include "plugin/core/held_group.h"
+#include "plugin/core/node_status.h"
 #include "plugin/core/ports.h"
 #include "plugin/core/reconciler.h"
 #include "plugin/core/reservations.h"
@@ -100,6 +101,20 @@ class DeviceBroker {
   // for its turn. Unavailable: the daemon ends, or another one has taken over.
   using Held = std::function<void(absl::StatusOr<std::vector<HeldGroup>>)>;
   void HeldBy(const IsPod& is_pod, const Held& done);
+  // How things stand, from memory.
+  [[nodiscard]] NodeStatus Describe() const;
+  // Called when something may have changed, also if nothing has.
+  void NotifyTurns(std::function<void()> observer) { turned_ = std::move(observer); }
+  // Gets how long each comparison of record, kubelet and kernel took.
+  void NotifyReconciled(std::function<void(std::chrono::steady_clock::duration)> observer) {
+    reconciler_.NotifyLooks(std::move(observer));
+  }
+  // Ends the reservation with the window at `base`, whose pod has gone. Calls `done` once, possibly
+  // before it returns, with its devices.
+  // NotFound: nobody has it. FailedPrecondition: the kubelet lists its pod, or cannot be asked.
+  // Unavailable: a VMM holds one of its groups, or the daemon ends. Nothing has changed then.
+  using Released = std::function<void(absl::StatusOr<std::vector<std::string>>)>;
+  void Release(std::uint64_t base, const Released& done);
   // A pod may have ended: looks now, and not only when it is time again.
   void LookForEnded() { reconciler_.Hint(); }
   // What windows are taken from.
@@ -157,6 +172,7 @@ class DeviceBroker {
   bool taken_over_ = false;  // said that another daemon has taken over
   std::optional<Request> request_;
   std::unique_ptr<ContainerStart> start_;
+  std::function<void()> turned_;
   bool draining_ = false;
 };
 

@@ -9,10 +9,12 @@ void CheckGroupNodes(std::span<Offer> offers, bool iommufd, const HasNode& has_n
   const bool lacks_iommufd = iommufd && !has_node("iommu");
   for (Offer& offer : offers) {
     if (offer.healthy() && lacks_iommufd) {
+      offer.reason = base::Reason::kNoIommufd;
       offer.unhealthy_reason = "this host has no /dev/iommu (the kernel's CONFIG_IOMMUFD)";
     }
     if (!offer.healthy() || has_node(fmt::format("vfio/{}", offer.group))) continue;
     if (!has_node("vfio/vfio")) return;
+    offer.reason = base::Reason::kNoDeviceNode;
     offer.unhealthy_reason = fmt::format("its device node /dev/vfio/{} is missing", offer.group);
   }
 }

@@ -49,16 +49,19 @@ void Reserve(const Tools& tools, std::size_t resource, std::vector<Target>& targ
     };
     if (!outcome.status.ok()) {
       refuse(outcome.written,
-             ForCaller(outcome.status, fmt::format("no window was set for {}",
-                                                   fmt::join(DevicesOf(targets), ","))));
+             Because(absl::IsUnavailable(outcome.status) ? base::Reason::kGroupBusy
+                                                         : base::Reason::kWindowNotSet,
+                     ForCaller(outcome.status, fmt::format("no window was set for {}",
+                                                           fmt::join(DevicesOf(targets), ",")))));
       return;
     }
     tools.catalogue.SetWindow(targets, window);
     auto entry = tools.books.Enter(resource, targets, window, tools.timers.Now());
     if (!entry.ok()) {
       refuse(tools.writer.PutBack(outcome.written),
-             absl::InternalError(fmt::format("the reservation was not written down: {}",
-                                             std::string(entry.status().message()))));
+             base::InsteadOf(entry.status(), absl::InternalError(fmt::format(
+                                                 "the reservation was not written down: {}",
+                                                 std::string(entry.status().message())))));
       return;
     }
     done(std::move(entry));

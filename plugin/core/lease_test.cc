@@ -168,5 +168,48 @@ TEST_F(LeaseTest, CountsAnAnswerAsOlderThanWhatWasDoneMeanwhile) {
   EXPECT_EQ(knob_.WindowOf(1), At(2));
 }
 
+class ReleaseTest : public fakes::LeaseWorld {
+ protected:
+  // Its code and text, or the devices.
+  std::string Release(std::uint64_t base) {
+    std::string answer = "no answer yet";
+    world_.broker().Release(base, [&answer](const auto& devices) {
+      answer = devices.ok() ? devices->front() : devices.status().ToString();
+    });
+    return answer;
+  }
+};
+
+TEST_F(ReleaseTest, EndsWhatHasNoPodAtOnce) {
+  Start();
+  AdmitVm();
+  pods_.Remove("vm");
+  EXPECT_EQ(Release(At(0).base), Nvme(1));
+  EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
+  EXPECT_EQ(ledger().size(), 1U) << "the other allocation has a window of its own";
+}
+
+TEST_F(ReleaseTest, EndsNothingOfALivingPod) {
+  Start();
+  AdmitVm();
+  Check(kNvme, {Nvme(1)});
+  EXPECT_THAT(Release(At(0).base), HasSubstr("FAILED_PRECONDITION: the window "));
+  EXPECT_THAT(Release(At(0).base), HasSubstr("that of pod default/vm"));
+  pods_.status = absl::UnavailableError("connection refused");
+  EXPECT_THAT(Release(At(0).base), HasSubstr("connection refused"));
+  pods_.status = absl::OkStatus();
+  pods_.Remove("vm");
+  knob_.busy = {1};
+  EXPECT_THAT(Release(At(0).base), HasSubstr("UNAVAILABLE: a VMM holds"));
+  EXPECT_THAT(ledger(), SizeIs(1));
+  EXPECT_EQ(knob_.WindowOf(1), At(0));
+}
+
+TEST_F(ReleaseTest, SaysThatNobodyHasTheWindow) {
+  Start();
+  pods_.status = absl::OkStatus();
+  EXPECT_THAT(Release(At(1).base), HasSubstr("NOT_FOUND: no reservation has a window at 0x09"));
+}
+
 }  // namespace
 }  // namespace dp::core

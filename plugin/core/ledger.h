@@ -37,6 +37,8 @@ struct Allocation {
   // The answer, which the kubelet keeps, has the name of a CDI device and no device nodes. It stays
   // so whatever the configuration says later.
   bool cdi = false;
+  // When it was handed over, in milliseconds since the Unix epoch; 0: not known.
+  std::int64_t since_ms = 0;
 
   // What SettingsStore knows it by.
   [[nodiscard]] const std::string& key() const { return holdings.front().device; }

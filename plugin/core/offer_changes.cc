@@ -6,11 +6,6 @@
 namespace dp::core {
 namespace {
 
-void LogUnhealthy(std::string_view resource, const Offer& offer) {
-  log::Warning("device unhealthy",
-               {{"resource", resource}, {"device", offer.id}, {"reason", offer.unhealthy_reason}});
-}
-
 void LogNew(std::string_view resource, const Offer& offer) {
   if (!offer.healthy()) {
     LogUnhealthy(resource, offer);
@@ -30,13 +25,23 @@ void LogChange(std::string_view resource, const Offer& before, const Offer& afte
 
 }  // namespace
 
+void LogUnhealthy(std::string_view resource, const Offer& offer) {
+  log::Warning("device unhealthy",
+               {{"reason", offer.reason.value_or(base::Reason::kDeviceNotReady)},
+                {"resource", resource},
+                {"device", offer.id},
+                {"error", offer.unhealthy_reason}});
+}
+
 void LogChanges(std::string_view resource, std::span<const Offer> before,
                 std::span<const Offer> after) {
   auto old = before.begin();
   auto now = after.begin();
   while (old != before.end() || now != after.end()) {
     if (now == after.end() || (old != before.end() && IdBefore(old->id, now->id))) {
-      log::Info("device gone", {{"resource", resource}, {"device", old->id}});
+      log::Info(
+          "device gone",
+          {{"reason", base::Reason::kDeviceGone}, {"resource", resource}, {"device", old->id}});
       ++old;
     } else if (old == before.end() || IdBefore(now->id, old->id)) {
       LogNew(resource, *now);

@@ -20,6 +20,7 @@ Offer Device(int slot, std::string unhealthy_reason = "") {
   Offer offer;
   offer.id = "0000:0" + std::to_string(slot) + ":00.0";
   offer.group = static_cast<std::uint32_t>(slot);
+  if (!unhealthy_reason.empty()) offer.reason = base::Reason::kForeignDriver;
   offer.unhealthy_reason = std::move(unhealthy_reason);
   return offer;
 }
@@ -39,13 +40,16 @@ TEST(OfferChangesTest, NamesEachDeviceAndWhatHappenedToIt) {
   EXPECT_THAT(
       Logged({Device(1), Device(2), Device(3, "x"), Device(4, "x"), Device(5), Device(7)},
              {Device(1), Device(2, "y"), Device(3), Device(4, "y"), Device(6), Device(8, "z")}),
-      ElementsAre("warning device unhealthy resource=v.example/nvme device=0000:02:00.0 reason=y",
+      ElementsAre("warning device unhealthy reason=foreign_driver resource=v.example/nvme "
+                  "device=0000:02:00.0 error=y",
                   "info device healthy again resource=v.example/nvme device=0000:03:00.0",
-                  "warning device unhealthy resource=v.example/nvme device=0000:04:00.0 reason=y",
-                  "info device gone resource=v.example/nvme device=0000:05:00.0",
+                  "warning device unhealthy reason=foreign_driver resource=v.example/nvme "
+                  "device=0000:04:00.0 error=y",
+                  "info device gone reason=device_gone resource=v.example/nvme device=0000:05:00.0",
                   "info device new resource=v.example/nvme device=0000:06:00.0 group=6",
-                  "info device gone resource=v.example/nvme device=0000:07:00.0",
-                  "warning device unhealthy resource=v.example/nvme device=0000:08:00.0 reason=z"));
+                  "info device gone reason=device_gone resource=v.example/nvme device=0000:07:00.0",
+                  "warning device unhealthy reason=foreign_driver resource=v.example/nvme "
+                  "device=0000:08:00.0 error=z"));
 }
 
 TEST(OfferChangesTest, SaysNothingOfWhatStayed) {

@@ -67,25 +67,33 @@ std::string ObserveReason(const Group& group, const Resource& resource) {
   return {};
 }
 
-std::string UnhealthyReason(const Group& group, const Function& attached) {
+struct Unhealthy {
+  std::optional<base::Reason> reason;
+  std::string text;
+};
+
+Unhealthy WhyUnhealthy(const Group& group, const Function& attached) {
   if (attached.driver.empty()) {
-    return fmt::format("{} has no driver; a VFIO driver must be bound to it", attached.name);
+    return {base::Reason::kNoDriver,
+            fmt::format("{} has no driver; a VFIO driver must be bound to it", attached.name)};
   }
   if (!IsOnVfioDriver(attached)) {
-    return fmt::format("{} is on driver {}, which is not a VFIO driver", attached.name,
-                       attached.driver);
+    return {base::Reason::kForeignDriver,
+            fmt::format("{} is on driver {}, which is not a VFIO driver", attached.name,
+                        attached.driver)};
   }
   for (const Function& sibling : group.functions) {
     if (sibling.is_bridge() || sibling.driver.empty() || IsOnVfioDriver(sibling)) continue;
-    return fmt::format("{} in the same IOMMU group is on driver {}, which is not a VFIO driver",
-                       sibling.name, sibling.driver);
+    return {base::Reason::kForeignSibling,
+            fmt::format("{} in the same IOMMU group is on driver {}, which is not a VFIO driver",
+                        sibling.name, sibling.driver)};
   }
   const Function* grace = FindGrace(group);
   if (grace != nullptr && group.window && *group.window != kFixedWindow) {
-    return fmt::format(
-        "the window of its IOMMU group is {}, and the guest of a Grace GPU ({}) "
-        "knows only {}",
-        FormatWindow(*group.window), grace->name, FormatWindow(kFixedWindow));
+    return {base::Reason::kGraceWindowMoved,
+            fmt::format("the window of its IOMMU group is {}, and the guest of a Grace GPU ({}) "
+                        "knows only {}",
+                        FormatWindow(*group.window), grace->name, FormatWindow(kFixedWindow))};
   }
   return {};
 }
@@ -177,11 +185,14 @@ std::optional<Offer> OfferGroup(const Group& group, const Resource& resource) {
   const Function* attached = LowestMatch(group, resource);
   const Function* lowest = LowestPciFunction(group);
   if (attached == nullptr || lowest == nullptr) return std::nullopt;
+  Unhealthy unhealthy = WhyUnhealthy(group, *attached);
   return Offer{.id = lowest->name,
                .function = attached->name,
                .group = group.number,
                .numa_node = attached->numa_node,
-               .unhealthy_reason = UnhealthyReason(group, *attached),
+               .unhealthy_reason = std::move(unhealthy.text),
+               .reason = unhealthy.reason,
+               .driver = attached->driver,
                .observe_reason = ObserveReason(group, resource)};
 }
 

@@ -6,9 +6,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "plugin/base/reason.h"
 #include "plugin/core/config.h"
 #include "plugin/core/inventory.h"
 
@@ -25,12 +27,18 @@ struct Offer {
   std::string function;
   std::uint32_t group = 0;  // its number in this boot
   std::optional<int> numa_node;
-  std::string unhealthy_reason;  // one clause; empty: healthy
+  std::string unhealthy_reason;             // one clause; empty: healthy
+  std::optional<base::Reason> reason = {};  // the same as a word
+  std::string driver = {};                  // of that function; empty: none
   // Why its window is left alone, of what configuration and device say; empty: it need not be.
   std::string observe_reason = {};
 
   [[nodiscard]] bool healthy() const { return unhealthy_reason.empty(); }
-  friend bool operator==(const Offer&, const Offer&) = default;
+  // Whether the kubelet would be told the same. The driver is for people.
+  friend bool operator==(const Offer& a, const Offer& b) {
+    return std::tie(a.id, a.function, a.group, a.numa_node, a.unhealthy_reason, a.observe_reason) ==
+           std::tie(b.id, b.function, b.group, b.numa_node, b.unhealthy_reason, b.observe_reason);
+  }
 };
 
 // The order of device IDs as PCI addresses. It is that of their texts once their lengths are equal:

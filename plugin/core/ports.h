@@ -157,6 +157,8 @@ class Timers {
  public:
   virtual ~Timers() = default;
   [[nodiscard]] virtual std::chrono::steady_clock::time_point Now() const = 0;
+  // Milliseconds since the Unix epoch, for people.
+  [[nodiscard]] virtual std::int64_t WallMs() const = 0;
   virtual void CallAfter(std::chrono::steady_clock::duration delay, std::function<void()> call) = 0;
 };
 

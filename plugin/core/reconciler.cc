@@ -39,6 +39,8 @@ void Reconciler::Ask(std::function<void()> then) {
 
 void Reconciler::Look(const absl::StatusOr<std::vector<PodDevices>>& listed,
                       Reservations::Time asked) {
+  const auto start = tools_.timers.Now();
+  pods_error_ = std::string(listed.status().message());
   std::string failure;
   if (listed.ok()) {
     if (tools_.reservations.Reconcile(PodIndex(*listed), asked, leave_.grace))
@@ -47,7 +49,8 @@ void Reconciler::Look(const absl::StatusOr<std::vector<PodDevices>>& listed,
     failure = std::string(listed.status().message());
     if (failure != last_failure_) {
       log::Warning("pods not listed",
-                   {{"reason", absl::IsNotFound(listed.status()) ? "pods_absent" : "pods_failed"},
+                   {{"reason", absl::IsNotFound(listed.status()) ? base::Reason::kPodsAbsent
+                                                                 : base::Reason::kPodsFailed},
                     {"error", listed.status()}});
     }
   }
@@ -55,10 +58,12 @@ void Reconciler::Look(const absl::StatusOr<std::vector<PodDevices>>& listed,
   if (const absl::Status status = tools_.books.Save(); !status.ok()) {
     failure = std::string(status.message());
     if (failure != last_failure_) {
-      log::Error("ledger not written", {{"reason", "ledger_save"}, {"error", status}});
+      log::Error("ledger not written",
+                 {{"reason", base::Reason::kLedgerNotWritten}, {"error", status}});
     }
   }
   last_failure_ = std::move(failure);
+  if (looked_) looked_(tools_.timers.Now() - start);
 }
 
 }  // namespace dp::core

@@ -45,6 +45,12 @@ class Reconciler {
   void Start();
   // Asks now, too, if anything is reserved.
   void Hint();
+  // Why the kubelet did not say which pods there are when it was asked last; empty: it did.
+  [[nodiscard]] const std::string& pods_error() const { return pods_error_; }
+  // Gets how long each look took.
+  void NotifyLooks(std::function<void(std::chrono::steady_clock::duration)> observer) {
+    looked_ = std::move(observer);
+  }
   // For good.
   void Stop() { stopped_ = true; }
 
@@ -56,6 +62,8 @@ class Reconciler {
   const Leave leave_;
   bool running_ = false;
   bool stopped_ = false;
+  std::string pods_error_;
+  std::function<void(std::chrono::steady_clock::duration)> looked_;
   std::string last_failure_;  // of asking or saving; what was logged last
 };
 

@@ -25,6 +25,7 @@ std::vector<Offer> RecoveryDelay::Apply(std::span<const Offer> told, std::vector
       continue;
     }
     now->unhealthy_reason = before.unhealthy_reason;
+    now->reason = before.reason;
     started |= fresh;
   }
   if (started) timers_.CallAfter(kSettled, [this, batch] { OnTimer(batch); });

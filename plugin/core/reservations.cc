@@ -245,7 +245,7 @@ bool Reservations::Reconcile(const PodIndex& pods, Time asked,
     log::Info("reservation ended",
               {{"device", reservation.allocations.front().key()},
                {"pod", reservation.pod ? FormatPod(*reservation.pod) : std::string("unknown")},
-               {"reason", "pod_gone"}});
+               {"reason", lease.told_held ? base::Reason::kReleasedLate : base::Reason::kPodGone}});
     End(lease, {});
     changed = true;
   }
@@ -268,7 +268,7 @@ bool Reservations::PutBack(Lease& lease) {
       held = true;
       if (std::exchange(lease.told_held, true)) continue;
       log::Warning("window still held",
-                   {{"reason", "group_busy"},
+                   {{"reason", base::Reason::kGroupBusy},
                     {"device", holding.device},
                     {"group", holding.group},
                     {"pod", lease.reservation.pod ? FormatPod(*lease.reservation.pod)
@@ -289,6 +289,46 @@ void Reservations::ResetLeftovers() {
     pool_.Release(leftover.window);
     return true;
   });
+}
+
+std::vector<LeftoverStatus> Reservations::DescribeLeftovers() const {
+  std::vector<LeftoverStatus> statuses;
+  for (const Leftover& leftover : leftovers_) {
+    statuses.push_back(
+        {.device = leftover.device, .group = leftover.group, .window = leftover.window});
+  }
+  return statuses;
+}
+
+absl::StatusOr<std::vector<std::string>> Reservations::ReleaseWindow(std::uint64_t base,
+                                                                     const PodIndex& pods) {
+  const auto lease = std::find_if(leases_.begin(), leases_.end(), [base](const Lease& candidate) {
+    return candidate.reservation.window && candidate.reservation.window->base == base;
+  });
+  if (lease == leases_.end()) {
+    return absl::NotFoundError(fmt::format("no reservation has a window at {:#010x}", base));
+  }
+  if (const std::set<PodName> holders = HoldersOf(lease->reservation, pods); !holders.empty()) {
+    return absl::FailedPreconditionError(
+        fmt::format("the window {} is that of pod {}, which the kubelet lists; delete the pod",
+                    FormatWindow(*lease->reservation.window), FormatPod(*holders.begin())));
+  }
+  if (!PutBack(*lease)) {
+    return absl::UnavailableError(fmt::format("a VMM holds a group that has the window {}",
+                                              FormatWindow(*lease->reservation.window)));
+  }
+  std::vector<std::string> devices;
+  for (const Allocation& allocation : lease->reservation.allocations) {
+    const std::vector<std::string> some = DevicesOf(allocation);
+    devices.insert(devices.end(), some.begin(), some.end());
+  }
+  log::Info("reservation ended", {{"reason", base::Reason::kReleasedByHand},
+                                  {"device", devices.front()},
+                                  {"window", FormatWindow(*lease->reservation.window)}});
+  End(*lease, {});
+  DropEmpty();
+  ResetLeftovers();
+  return devices;
 }
 
 void Reservations::SetPool(const Pool& pool) {
@@ -338,7 +378,8 @@ bool Reservations::ResetOne(Leftover& leftover) {
   if (parting == Parting::kGone) return true;
   if (!std::exchange(leftover.told, true)) {
     log::Warning("window still held",
-                 {{"reason", parting == Parting::kHeld ? "group_busy" : "reset_refused"},
+                 {{"reason", parting == Parting::kHeld ? base::Reason::kGroupBusy
+                                                       : base::Reason::kResetRefused},
                   {"device", leftover.device},
                   {"group", leftover.group},
                   {"error", status}});
@@ -358,10 +399,12 @@ absl::StatusOr<Window> Reservations::TakeWindow(std::span<const std::string> dev
     pool_.Claim(*window);
     return *window;
   }
-  return absl::ResourceExhaustedError(fmt::format(
-      "all {} windows of {:#x} bytes of the pool [{:#010x}, {:#010x}) are reserved, by {}",
-      pool_.size(), pool_.pool().window_size, pool_.pool().start, pool_.pool().end,
-      DescribeHolders()));
+  return Because(
+      base::Reason::kNoWindowFree,
+      absl::ResourceExhaustedError(fmt::format(
+          "all {} windows of {:#x} bytes of the pool [{:#010x}, {:#010x}) are reserved, by {}",
+          pool_.size(), pool_.pool().window_size, pool_.pool().start, pool_.pool().end,
+          DescribeHolders())));
 }
 
 // Whether somebody else has a part of its window, too, such as a VMM that has not let go.
@@ -436,7 +479,8 @@ void Reservations::Merge(Lease& into, Lease& from) {
 
 void Reservations::RemoveSettings(const std::string& key) {
   if (const absl::Status status = settings_.Remove(key); !status.ok()) {
-    log::Warning("settings not removed", {{"reason", "settings_remove"}, {"error", status}});
+    log::Warning("settings not removed",
+                 {{"reason", base::Reason::kSettingsNotRemoved}, {"error", status}});
   }
 }
 

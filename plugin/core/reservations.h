@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "plugin/core/inventory.h"
 #include "plugin/core/ledger.h"
+#include "plugin/core/node_status.h"
 #include "plugin/core/offers.h"
 #include "plugin/core/pod_index.h"
 #include "plugin/core/ports.h"
@@ -110,6 +111,16 @@ class Reservations {
   // Windows are taken from another pool from now on. What is reserved stays as it is; Adopt() finds
   // what the kernel has in force in the new pool.
   void SetPool(const Pool& pool);
+
+  // How many windows the pool has, and how many of them nobody has.
+  [[nodiscard]] std::size_t windows() const { return pool_.size(); }
+  [[nodiscard]] std::size_t free_windows() const { return pool_.free(); }
+  // Groups that still have a window which is nobody's.
+  [[nodiscard]] std::vector<LeftoverStatus> DescribeLeftovers() const;
+
+  // Ends the reservation with this window, whose pod has gone, and returns its devices. Errors as
+  // DeviceBroker::Release().
+  absl::StatusOr<std::vector<std::string>> ReleaseWindow(std::uint64_t base, const PodIndex& pods);
 
   // No reservation, and no window that is still held.
   [[nodiscard]] bool empty() const { return leases_.empty() && leftovers_.empty(); }

@@ -30,6 +30,10 @@ void WindowPool::Release(Window window) {
   for (std::size_t cell = range.first; cell < range.last; ++cell) --users_[cell];
 }
 
+std::size_t WindowPool::free() const {
+  return static_cast<std::size_t>(std::count(users_.begin(), users_.end(), 0U));
+}
+
 bool WindowPool::Overlaps(Window window) const {
   const Range range = Cells(window);
   return range.first < range.last;

@@ -31,6 +31,7 @@ class WindowPool {
   // Whether any part of the window lies in the pool.
   [[nodiscard]] bool Overlaps(Window window) const;
   [[nodiscard]] std::size_t size() const { return users_.size(); }
+  [[nodiscard]] std::size_t free() const;
   [[nodiscard]] const Pool& pool() const { return pool_; }
 
  private:

@@ -80,7 +80,7 @@ std::vector<WindowWriter::Previous> WindowWriter::PutBack(std::span<const Previo
                               : knob_.Write(previous.group, previous.window);
     // A group that is gone has taken its window along.
     if (status.ok() || absl::IsNotFound(status)) continue;
-    log::Error("window not put back", {{"reason", "put_back_refused"},
+    log::Error("window not put back", {{"reason", base::Reason::kPutBackRefused},
                                        {"group", previous.group},
                                        {"window", FormatWindow(previous.window)},
                                        {"error", status}});

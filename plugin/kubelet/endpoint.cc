@@ -119,7 +119,7 @@ void Endpoint::Announce() {
   if (way_ == Way::kKubeletSocket) {
     registration_.Start();
   } else if (const absl::Status status = Listen(); !status.ok()) {
-    OnFailure("listen", status);
+    OnFailure(base::Reason::kNotListening, status);
   }
 }
 
@@ -141,7 +141,7 @@ void Endpoint::SetWatched(bool watched) {
 void Endpoint::OnAnnounced(const absl::Status& status) {
   if (stopped_ || way_ != Way::kPluginsRegistry) return;
   if (!status.ok()) {
-    OnFailure("refused", status);
+    OnFailure(base::Reason::kNotRegistered, status);
     return;
   }
   log::Info("registered",
@@ -152,7 +152,7 @@ void Endpoint::OnAnnounced(const absl::Status& status) {
   events_.registered();
 }
 
-void Endpoint::OnFailure(std::string_view reason, const absl::Status& status) {
+void Endpoint::OnFailure(base::Reason reason, const absl::Status& status) {
   if (const std::string failure = WithoutSockets(std::string(status.message()), prefix_);
       failure != last_failure_) {
     log::Warning("not registered",
@@ -200,7 +200,7 @@ bool Endpoint::IsSuperseded() {
   const bool superseded = younger != names.end();
   if (superseded && !superseded_) {
     log::Warning("superseded",
-                 {{"reason", "younger_daemon"}, {"socket", folder_ + "/" + *younger}});
+                 {{"reason", base::Reason::kYoungerDaemon}, {"socket", folder_ + "/" + *younger}});
   }
   superseded_ = superseded;
   return superseded_;

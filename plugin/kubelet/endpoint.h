@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "plugin/base/reason.h"
 #include "plugin/base/unique_fd.h"
 #include "plugin/kubelet/registration.h"
 #include "plugin/os/event_loop.h"
@@ -82,7 +83,7 @@ class Endpoint {
   absl::StatusOr<std::string> UnusedSocket();
   void Announce();
   void ExpectWatch(std::chrono::milliseconds grace);
-  void OnFailure(std::string_view reason, const absl::Status& status);
+  void OnFailure(base::Reason reason, const absl::Status& status);
   [[nodiscard]] std::vector<std::string> Sockets() const;
   [[nodiscard]] bool IsSuperseded();
   void RemoveStaleSockets() const;

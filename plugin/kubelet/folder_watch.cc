@@ -37,8 +37,9 @@ void FolderWatch::Watch() {
   }
   watcher_.reset();
   if (!poll_) {
-    log::Warning("folder polled",
-                 {{"reason", "inotify_refused"}, {"folder", folder_}, {"error", status}});
+    log::Warning(
+        "folder polled",
+        {{"reason", base::Reason::kInotifyRefused}, {"folder", folder_}, {"error", status}});
   }
   SchedulePoll();
 }
@@ -81,7 +82,7 @@ void FolderWatch::OnChanges(std::span<const os::DirectoryChange> changes) {
   if (kubelet_socket_ && kubelet_socket_ == std::exchange(reported_, std::nullopt)) started = false;
   // What came just before the pause is seen by the look after it, the end of the folder too.
   if (ended && !paused_) {
-    log::Warning("folder polled", {{"reason", "folder_gone"}, {"folder", folder_}});
+    log::Warning("folder polled", {{"reason", base::Reason::kFolderGone}, {"folder", folder_}});
     watcher_.reset();
     SchedulePoll();
   }

@@ -125,8 +125,10 @@ void Registration::OnAnswer(Attempt* attempt, const absl::Status& status) {
 void Registration::OnFailure(const absl::Status& status) {
   if (const std::string failure(status.message()); failure != last_failure_) {
     const std::string code = absl::StatusCodeToString(status.code());
-    log::Warning("not registered",
-                 {{"resource", request_.resource}, {"reason", code}, {"error", status}});
+    log::Warning("not registered", {{"resource", request_.resource},
+                                    {"reason", base::Reason::kNotRegistered},
+                                    {"code", code},
+                                    {"error", status}});
     last_failure_ = failure;
   }
   retry_ = loop_.CallAfter(pause_, [this] { Try(); });

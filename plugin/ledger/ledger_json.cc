@@ -27,7 +27,7 @@ constexpr std::string_view kVersionPrefix = "vfio-doorbell/ledger/v";
 
 constexpr int kMaxDepth = 32;  // a ledger has eight levels
 // Numbers of JSON are exact up to here, whoever reads them: 2^53 - 1.
-constexpr std::uint64_t kMaxGeneration = 9007199254740991;
+constexpr std::uint64_t kMaxExact = 9007199254740991;
 
 // Of the content as `jq -jcS .content` prints it.
 std::string ChecksumOf(std::string_view content) {
@@ -100,6 +100,10 @@ void WriteAllocation(std::string& out, const core::Allocation& allocation) {
   WriteList(out, allocation.holdings, "", &WriteHolding);
   out += R"(,"resource":)";
   WriteText(out, allocation.resource);
+  if (allocation.since_ms > 0) {
+    out += R"(,"sinceMs":)";
+    out += std::to_string(allocation.since_ms);
+  }
   out += '}';
 }
 
@@ -257,6 +261,12 @@ absl::StatusOr<core::Allocation> ReadAllocation(const Node& node) {
     ASSIGN_OR_RETURN(const Node cdi, node.Field("cdi"));
     ASSIGN_OR_RETURN(allocation.cdi, cdi.Flag());
   }
+  // Only there if it is known.
+  if (node.value().contains("sinceMs")) {
+    ASSIGN_OR_RETURN(const Node since, node.Field("sinceMs"));
+    ASSIGN_OR_RETURN(const std::uint64_t milliseconds, since.Number(kMaxExact));
+    allocation.since_ms = static_cast<std::int64_t>(milliseconds);
+  }
   return allocation;
 }
 
@@ -288,7 +298,7 @@ absl::StatusOr<core::Ledger> ReadV1(const Node& content) {
   // The first daemons did not count.
   if (content.value().contains("generation")) {
     ASSIGN_OR_RETURN(const Node generation, content.Field("generation"));
-    ASSIGN_OR_RETURN(ledger.generation, generation.Number(kMaxGeneration));
+    ASSIGN_OR_RETURN(ledger.generation, generation.Number(kMaxExact));
   }
   ASSIGN_OR_RETURN(const Node reservations, content.Field("reservations"));
   ASSIGN_OR_RETURN(const std::vector<Node> items, reservations.Items());

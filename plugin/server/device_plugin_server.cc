@@ -37,9 +37,11 @@ std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::s
 
 absl::Status CheckOneContainer(std::string_view method, int requests) {
   if (requests == 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{} takes one container request in a call, as the kubelet sends it, and got {}",
-                  method, requests));
+  return base::Because(
+      base::Reason::kBadRequest,
+      absl::InvalidArgumentError(fmt::format(
+          "{} takes one container request in a call, as the kubelet sends it, and got {}", method,
+          requests)));
 }
 
 }  // namespace
@@ -122,10 +124,12 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
 
   void LogRefusal(std::string_view method, const absl::Status& status) const {
     const std::string code = absl::StatusCodeToString(status.code());
-    log::Warning("call refused", {{"method", method},
-                                  {"resource", broker_.offers()[resource_].resource},
-                                  {"reason", code},
-                                  {"error", status}});
+    log::Warning("call refused",
+                 {{"method", method},
+                  {"resource", broker_.offers()[resource_].resource},
+                  {"reason", base::ReasonOf(status).value_or(base::Reason::kBadRequest)},
+                  {"code", code},
+                  {"error", status}});
   }
 
   absl::Status Prefer(const v1beta1::PreferredAllocationRequest& request,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <utility>
@@ -17,6 +18,10 @@ class FakeTimers final : public core::Timers {
 
   [[nodiscard]] std::chrono::steady_clock::time_point Now() const override {
     return std::chrono::steady_clock::time_point(now_);
+  }
+  [[nodiscard]] std::int64_t WallMs() const override {
+    constexpr std::int64_t kStart = 1'764'000'000'000;
+    return kStart + std::chrono::duration_cast<std::chrono::milliseconds>(now_).count();
   }
   void CallAfter(Duration delay, std::function<void()> call) override {
     calls_.emplace(now_ + delay, std::move(call));

@@ -97,6 +97,7 @@ class MortalTimers final : public core::Timers {
  public:
   MortalTimers(Life& life, core::Timers& timers) : life_(life), timers_(timers) {}
   [[nodiscard]] std::chrono::steady_clock::time_point Now() const override { return timers_.Now(); }
+  [[nodiscard]] std::int64_t WallMs() const override { return timers_.WallMs(); }
   void CallAfter(std::chrono::steady_clock::duration delay, std::function<void()> call) override {
     timers_.CallAfter(delay, [this, call = std::move(call)] {
       if (!life_.dead()) call();
