@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+#include "plugin/app/admin.h"
+#include "plugin/app/counting_knob.h"
 #include "plugin/app/host_facts.h"
 #include "plugin/app/node_hook.h"
 #include "plugin/base/log.h"
@@ -96,7 +98,8 @@ class Daemon final : public App {
         timers_(*loop_),
         sysfs_(std::move(sysfs)),
         scanner_(sysfs_),
-        knob_(sysfs_),
+        knob_file_(sysfs_),
+        knob_(knob_file_, statistics_.kernel_writes),
         drivers_(sysfs_, {.dev_root = options.dev_root, .root_argument = ReadRootArgument()}),
         settings_(options.state_dir, options.cdi_dir),
         ledger_(options.data_dir),
@@ -114,6 +117,8 @@ class Daemon final : public App {
   struct Plugin {
     std::unique_ptr<server::DevicePluginServer> server;  // null: the resource is not served
     std::unique_ptr<kubelet::Endpoint> endpoint;
+    std::int64_t watched_since_ms = 0;
+    std::int64_t list_sent_ms = 0;
   };
   // One that is served no more, until nothing of it runs.
   struct Retired {
@@ -134,7 +139,12 @@ class Daemon final : public App {
   void RefuseConfig(base::Reason reason, const absl::Status& status);
   void Retire(std::size_t resource);
   void RetireFurther(Retired& retired);
-  void OnRegistered();
+  void OnRegistered(std::size_t resource);
+  void OnWatched(std::size_t resource, bool watched);
+  void OnAnswered(std::size_t resource, server::DevicePluginServer::Method method,
+                  const absl::Status& status, server::DevicePluginServer::Duration duration);
+  void StartAdmin();
+  [[nodiscard]] server::DaemonFacts Facts() const;
   void OnUevents(std::span<const os::Uevent> uevents);
   void Rescan();
   void RunAside(std::function<void()> work, std::function<void()> done);
@@ -146,7 +156,9 @@ class Daemon final : public App {
   LoopTimers timers_;
   sysfs::SysfsRoot sysfs_;
   sysfs::GroupScanner scanner_;
-  sysfs::MsiWindowFile knob_;
+  core::Statistics statistics_;
+  sysfs::MsiWindowFile knob_file_;
+  CountingKnob knob_;
   sysfs::PciDriverFiles drivers_;
   settings::SettingsDirectory settings_;
   ledger::LedgerFile ledger_;
@@ -159,6 +171,11 @@ class Daemon final : public App {
   std::vector<Plugin> plugins_;  // by the place of the resource
   std::list<Retired> retired_;
   std::unique_ptr<NodeHook> node_hook_;  // null: not asked for
+  std::unique_ptr<Admin> admin_;         // null: not yet
+  const std::int64_t started_ms_ = timers_.WallMs();
+  const std::string boot_id_ = ReadBootId();
+  std::uint64_t config_generation_ = 1;
+  std::string config_hash_;  // of the configuration in force
   std::unique_ptr<config::ConfigWatch> config_watch_;
   std::string last_refusal_;  // of a configuration; what was logged last
   std::unique_ptr<kubelet::FolderWatch> folder_;
@@ -179,6 +196,7 @@ void Daemon::ReceiveUevents() {
 }
 
 absl::Status Daemon::CreateBroker(core::Config config) {
+  config_hash_ = config.hash;
   auto broker = core::DeviceBroker::Create(
       std::move(config),
       {.scanner = scanner_,
@@ -199,7 +217,7 @@ absl::Status Daemon::CreateBroker(core::Config config) {
              return std::filesystem::exists(options_.dev_root + "/" + path, error);
            },
        .page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
-       .boot_id = ReadBootId(),
+       .boot_id = boot_id_,
        .patience = {},
        .leave = {.interval = std::min<std::chrono::milliseconds>(
                      core::Leave{}.interval, std::chrono::milliseconds(options_.release_grace) / 4),
@@ -210,6 +228,11 @@ absl::Status Daemon::CreateBroker(core::Config config) {
 }
 
 absl::Status Daemon::Run() {
+  log::Observe([this](log::Level level, std::string_view message, log::Fields fields) {
+    loop_->Post([this, occurrence = Admin::OccurrenceOf(level, message, fields, timers_.WallMs())] {
+      if (admin_) admin_->Note(occurrence);
+    });
+  });
   // Before gRPC makes threads: they inherit the blocked signals.
   ASSIGN_OR_RETURN(signals_,
                    os::SignalFd::Create(*loop_, {SIGTERM, SIGINT, SIGHUP}, [this](int signal) {
@@ -224,6 +247,7 @@ absl::Status Daemon::Run() {
   absl::Status status = Serve();
   if (!status.ok()) Drain();
   loop_->Run();
+  log::Observe({});
   return status;
 }
 
@@ -234,7 +258,10 @@ absl::Status Daemon::Serve() {
   ChooseWay();
   folder_ =
       std::make_unique<kubelet::FolderWatch>(*loop_, sockets_dir_, [this](bool kubelet_started) {
-        if (kubelet_started) broker_->KubeletStarted();
+        if (kubelet_started) {
+          ++statistics_.kubelet_restarts;
+          broker_->KubeletStarted();
+        }
         for (const Plugin& plugin : plugins_) {
           if (plugin.endpoint) plugin.endpoint->OnFolderChange(kubelet_started);
         }
@@ -255,9 +282,55 @@ absl::Status Daemon::Serve() {
   if (!options_.node_hook_socket.empty()) {
     ASSIGN_OR_RETURN(node_hook_, NodeHook::Create(*loop_, *broker_, options_.node_hook_socket));
   }
+  StartAdmin();
   server::StopGrpcTimers();
   for (const Plugin& plugin : plugins_) plugin.endpoint->Start();
   return absl::OkStatus();
+}
+
+// Nothing that the kubelet needs depends on it.
+void Daemon::StartAdmin() {
+  admin_ = std::make_unique<Admin>(Admin::Parts{.loop = *loop_,
+                                                .timers = timers_,
+                                                .broker = *broker_,
+                                                .statistics = statistics_,
+                                                .facts = [this] { return Facts(); }});
+  admin_->Changed();
+  broker_->NotifyTurns([this] { admin_->Changed(); });
+  broker_->NotifyReconciled([this](auto duration) { statistics_.reconcile.Add(duration); });
+  if (const absl::Status status = admin_->Listen(options_.admin_socket, options_.admin_gid);
+      !status.ok()) {
+    log::Error("nobody can ask", {{"reason", base::Reason::kNotListening}, {"error", status}});
+  }
+}
+
+server::DaemonFacts Daemon::Facts() const {
+  server::DaemonFacts facts{.version = VFIO_DOORBELL_VERSION,
+                            .boot_id = boot_id_,
+                            .started_ms = started_ms_,
+                            .config_file = options_.config,
+                            .config_generation = config_generation_,
+                            .config_hash = config_hash_,
+                            .config_error = last_refusal_,
+                            .kubelet_restarts = statistics_.kubelet_restarts,
+                            .resources = {}};
+  for (std::size_t i = 0; i < plugins_.size(); ++i) {
+    const Plugin& plugin = plugins_[i];
+    if (!plugin.server) continue;
+    const core::Resource& resource = broker_->resource(i);
+    const auto registrations = statistics_.registrations.find(resource.name);
+    facts.resources.push_back({.name = resource.name,
+                               .watched = plugin.endpoint && plugin.endpoint->watched(),
+                               .watched_since_ms = plugin.watched_since_ms,
+                               .list_sent_ms = plugin.list_sent_ms,
+                               .registrations = registrations == statistics_.registrations.end()
+                                                    ? 0
+                                                    : registrations->second,
+                               .observe = resource.observe,
+                               .cdi = resource.cdi,
+                               .iommufd = resource.iommufd});
+  }
+  return facts;
 }
 
 // Never both: docs/adr/2026-11-24-one-way-of-registration.md
@@ -276,30 +349,51 @@ void Daemon::ChooseWay() {
 }
 
 absl::Status Daemon::AddPlugin(std::size_t resource) {
-  ASSIGN_OR_RETURN(auto server, server::DevicePluginServer::Create(
-                                    *loop_, *broker_, resource,
-                                    {.list_sent = [] { ::malloc_trim(0); },
-                                     .watched =
-                                         [this, resource](bool watched) {
-                                           if (!plugins_[resource].endpoint) return;
-                                           plugins_[resource].endpoint->SetWatched(watched);
-                                           WatchFolderIfNeeded();
-                                         },
-                                     .announced =
-                                         [this, resource](const absl::Status& status) {
-                                           if (!plugins_[resource].endpoint) return;
-                                           plugins_[resource].endpoint->OnAnnounced(status);
-                                         }}));
+  ASSIGN_OR_RETURN(auto server,
+                   server::DevicePluginServer::Create(
+                       *loop_, *broker_, resource,
+                       {.list_sent =
+                            [this, resource] {
+                              plugins_[resource].list_sent_ms = timers_.WallMs();
+                              ::malloc_trim(0);
+                            },
+                        .answered =
+                            [this, resource](auto method, const auto& status, auto duration) {
+                              OnAnswered(resource, method, status, duration);
+                            },
+                        .watched = [this, resource](bool watched) { OnWatched(resource, watched); },
+                        .announced =
+                            [this, resource](const absl::Status& status) {
+                              if (!plugins_[resource].endpoint) return;
+                              plugins_[resource].endpoint->OnAnnounced(status);
+                            }}));
   auto endpoint = kubelet::Endpoint::Create(
       *loop_, way_, sockets_dir_, broker_->offers()[resource].resource,
       {.connected = [server = server.get()](
                         base::UniqueFd connection) { server->Serve(std::move(connection)); },
-       .registered = [this] { OnRegistered(); }});
+       .registered = [this, resource] { OnRegistered(resource); }});
   if (plugins_.size() <= resource) plugins_.resize(resource + 1);
   plugins_[resource].server = std::move(server);
   if (!endpoint.ok()) return endpoint.status();
   plugins_[resource].endpoint = *std::move(endpoint);
   return absl::OkStatus();
+}
+
+void Daemon::OnWatched(std::size_t resource, bool watched) {
+  Plugin& plugin = plugins_[resource];
+  if (!plugin.endpoint) return;
+  plugin.endpoint->SetWatched(watched);
+  plugin.watched_since_ms = watched ? timers_.WallMs() : 0;
+  if (admin_) admin_->Touch();
+  WatchFolderIfNeeded();
+}
+
+void Daemon::OnAnswered(std::size_t resource, server::DevicePluginServer::Method method,
+                        const absl::Status& status, server::DevicePluginServer::Duration duration) {
+  const bool is_start = method == server::DevicePluginServer::Method::kPreStartContainer;
+  const std::pair key(broker_->offers()[resource].resource, std::string(core::ResultOf(status)));
+  ++(is_start ? statistics_.starts : statistics_.allocations)[key];
+  (is_start ? statistics_.start : statistics_.allocate).Add(duration);
 }
 
 // As long as the kubelet watches every resource it has not restarted, and the folder does not
@@ -333,10 +427,17 @@ void Daemon::Reload() {
     RefuseConfig(base::Reason::kConfigInvalid, config.status());
     return;
   }
-  broker_->Reconfigure(*std::move(config),
-                       [this](const absl::StatusOr<core::ConfigChange>& change) {
-                         if (!draining_) OnReconfigured(change);
-                       });
+  std::string hash = config->hash;
+  broker_->Reconfigure(*std::move(config), [this, hash = std::move(hash)](
+                                               const absl::StatusOr<core::ConfigChange>& change) {
+    if (draining_) return;
+    if (change.ok()) {
+      ++config_generation_;
+      config_hash_ = hash;
+    }
+    OnReconfigured(change);
+    if (admin_) admin_->Touch();
+  });
 }
 
 void Daemon::RefuseConfig(base::Reason reason, const absl::Status& status) {
@@ -344,6 +445,7 @@ void Daemon::RefuseConfig(base::Reason reason, const absl::Status& status) {
   const std::string refusal(status.message());
   if (refusal == last_refusal_) return;
   last_refusal_ = refusal;
+  if (admin_) admin_->Touch();
   log::Error("configuration refused", {{"reason", reason}, {"error", status}});
 }
 
@@ -407,7 +509,8 @@ void Daemon::RetireFurther(Retired& retired) {
 }
 
 // Much may have changed while there was no kubelet.
-void Daemon::OnRegistered() {
+void Daemon::OnRegistered(std::size_t resource) {
+  ++statistics_.registrations[broker_->offers()[resource].resource];
   broker_->KubeletStarted();
   pacer_.RequestAfter(kRegisteredDelay);
 }
@@ -466,6 +569,10 @@ void Daemon::Drain() {
   if (node_hook_) {
     ++running_parts_;
     node_hook_->Stop([this] { PartStopped(); });
+  }
+  if (admin_) {
+    ++running_parts_;
+    admin_->Stop([this] { PartStopped(); });
   }
   broker_->Drain();
   pods_.Stop([this] { PartStopped(); });

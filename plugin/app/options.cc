@@ -56,6 +56,12 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
                 "The folder of the ledger: what is reserved for whom. It must outlive a reboot.");
   cli::AddValue(app, "--pod-resources-socket", options.pod_resources_socket,
                 "The kubelet's PodResources API, which says which pod holds what.");
+  cli::AddValue(
+      app, "--admin-socket", options.admin_socket,
+      "Where doorbellctl and vfio-doorbell-monitor ask. Empty: admin.sock in --state-dir.");
+  cli::AddValue(app, "--admin-gid", options.admin_gid,
+                "The number of a group that may ask there, and release windows; -1: root alone.")
+      ->check(CLI::Range(std::int64_t{-1}, std::int64_t{4294967294}).description(""));
   cli::AddValue(app, "--node-hook-socket", options.node_hook_socket,
                 "Where KubeVirt's virt-handler finds the node hook, as "
                 "/var/run/kubevirt/plugins/vfio-doorbell.sock. Empty: there is none.");
@@ -90,6 +96,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   options.release_grace = std::chrono::seconds(release_grace);
   if (check_config) options.action = Options::Action::kCheckConfig;
   if (release) options.action = Options::Action::kRelease;
+  if (options.admin_socket.empty()) options.admin_socket = options.state_dir + "/admin.sock";
   return parsed;
 }
 

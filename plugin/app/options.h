@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace dp::app {
@@ -25,6 +26,8 @@ struct Options {
   std::string cdi_dir = "/run/cdi";
   std::string data_dir = "/var/lib/vfio-doorbell";
   std::string pod_resources_socket = "/var/lib/kubelet/pod-resources/kubelet.sock";
+  std::string admin_socket;      // empty: admin.sock in the state_dir
+  std::int64_t admin_gid = -1;   // of the group that may use it, besides root; -1: none
   std::string node_hook_socket;  // empty: KubeVirt's node hooks are not served
   std::chrono::seconds rescan_interval{60};
   std::chrono::seconds release_grace{20};

@@ -61,6 +61,7 @@ struct Config {
   std::vector<Resource> resources;
   Pool pool;
   Mode mode = Mode::kEnforce;
+  std::string hash = {};  // of its file: CRC-32, eight hexadecimal digits; empty: of none
 };
 
 }  // namespace dp::core

@@ -70,6 +70,10 @@ class DeviceBroker {
   absl::Status Open();
 
   [[nodiscard]] std::span<const ResourceOffers> offers() const { return catalogue_.offers(); }
+  // What the configuration says of it.
+  [[nodiscard]] const Resource& resource(std::size_t resource) const {
+    return catalogue_.resource(resource);
+  }
   // Called after a change of what a resource offers.
   void NotifyChanges(OffersChanged observer) { catalogue_.NotifyChanges(std::move(observer)); }
   // See Catalogue::Rescan().

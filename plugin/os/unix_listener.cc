@@ -99,6 +99,17 @@ UnixListener::~UnixListener() {
   if (InPlace()) ::unlink(path_.c_str());
 }
 
+void UnixListener::Pause() {
+  if (pause_) loop_.Cancel(*pause_);
+  pause_.reset();
+  loop_.Unwatch(socket_.get());
+}
+
+absl::Status UnixListener::Resume() {
+  Pause();
+  return StartAccepting();
+}
+
 bool UnixListener::InPlace() const {
   struct stat info {};
   return ::lstat(path_.c_str(), &info) == 0 &&

@@ -40,6 +40,9 @@ class UnixListener {
   ~UnixListener();
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  // Leaves new connections in the kernel's queue, until Resume().
+  void Pause();
+  absl::Status Resume();
   // Whether the path still leads to this socket. A kubelet that restarts removes every socket of
   // its folder.
   [[nodiscard]] bool InPlace() const;

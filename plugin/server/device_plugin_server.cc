@@ -13,7 +13,7 @@
 
 #include "api/kubelet/v1beta1/api.grpc.pb.h"
 #include "plugin/base/log.h"
-#include "plugin/server/list_stream.h"
+#include "plugin/server/latest_stream.h"
 #include "plugin/server/messages.h"
 #include "plugin/server/plugin_registration_service.h"
 
@@ -30,6 +30,9 @@ namespace {
 
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
+
+constexpr char kAllocate[] = "Allocate";
+constexpr char kPreStartContainer[] = "PreStartContainer";
 
 std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::string>& field) {
   return {field.begin(), field.end()};
@@ -49,8 +52,12 @@ absl::Status CheckOneContainer(std::string_view method, int requests) {
 class DevicePluginServer::Service final : public v1beta1::DevicePlugin::CallbackService {
  public:
   Service(os::EventLoop& loop, core::DeviceBroker& broker, std::size_t resource,
-          ListStream::Source streams)
-      : loop_(loop), broker_(broker), resource_(resource), streams_(std::move(streams)) {}
+          ListStream::Source streams, const Events& events)
+      : loop_(loop),
+        broker_(broker),
+        resource_(resource),
+        streams_(std::move(streams)),
+        events_(events) {}
 
   ServerUnaryReactor* GetDevicePluginOptions(CallbackServerContext* context,
                                              const v1beta1::Empty* /*request*/,
@@ -94,7 +101,7 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
                              finish(grant.status());
                            });
         },
-        "Allocate");
+        kAllocate);
   }
 
   ServerUnaryReactor* PreStartContainer(CallbackServerContext* context,
@@ -105,7 +112,7 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
         [this, request](auto finish) {
           broker_.CheckBeforeStart(resource_, Strings(request->devices_ids()), finish);
         },
-        "PreStartContainer");
+        kPreStartContainer);
   }
 
  private:
@@ -113,13 +120,21 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
   template <typename Call>
   ServerUnaryReactor* OnLoop(CallbackServerContext* context, Call call, const char* method) {
     ServerUnaryReactor* reactor = context->DefaultReactor();
-    loop_.Do([this, reactor, method, call = std::move(call)] {
-      call([this, reactor, method](const absl::Status& status) {
+    const auto start = std::chrono::steady_clock::now();
+    loop_.Do([this, reactor, method, start, call = std::move(call)] {
+      call([this, reactor, method, start](const absl::Status& status) {
         if (!status.ok()) LogRefusal(method, status);
+        Tell(method, status, std::chrono::steady_clock::now() - start);
         reactor->Finish(ToGrpc(status));
       });
     });
     return reactor;
+  }
+
+  void Tell(std::string_view method, const absl::Status& status, Duration duration) const {
+    if (method == kAllocate) events_.answered(Method::kAllocate, status, duration);
+    if (method == kPreStartContainer)
+      events_.answered(Method::kPreStartContainer, status, duration);
   }
 
   void LogRefusal(std::string_view method, const absl::Status& status) const {
@@ -153,6 +168,7 @@ class DevicePluginServer::Service final : public v1beta1::DevicePlugin::Callback
   core::DeviceBroker& broker_;
   const std::size_t resource_;
   const ListStream::Source streams_;
+  const Events& events_;
 };
 
 DevicePluginServer::DevicePluginServer(os::EventLoop& loop, core::DeviceBroker& broker,
@@ -166,9 +182,10 @@ DevicePluginServer::DevicePluginServer(os::EventLoop& loop, core::DeviceBroker& 
                                         [&broker, resource](v1beta1::ListAndWatchResponse& list) {
                                           FillList(broker.offers()[resource].offers, list);
                                         },
-                                    .list_sent = [this] { events_.list_sent(); },
+                                    .sent = [this] { events_.list_sent(); },
                                     .closed = [this](ListStream& stream) { Close(stream); },
-                                });
+                                },
+                                events_);
   registration_ = std::make_unique<PluginRegistrationService>(
       loop, broker.offers()[resource].resource,
       [this](const absl::Status& status) { events_.announced(status); });
@@ -193,7 +210,7 @@ void DevicePluginServer::Serve(base::UniqueFd connection) {
 }
 
 void DevicePluginServer::SendList() {
-  for (ListStream* stream : streams_) stream->SendList();
+  for (ListStream* stream : streams_) stream->Send();
 }
 
 void DevicePluginServer::Open(ListStream& stream) {
@@ -202,7 +219,7 @@ void DevicePluginServer::Open(ListStream& stream) {
     stream.End();
     return;
   }
-  stream.SendList();
+  stream.Send();
   if (streams_.size() == 1) events_.watched(true);
 }
 

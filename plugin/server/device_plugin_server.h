@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -15,10 +16,14 @@
 namespace grpc {
 class Server;
 }
+namespace v1beta1 {
+class ListAndWatchResponse;
+}
 
 namespace dp::server {
 
-class ListStream;
+template <typename Message>
+class LatestStream;
 class PluginRegistrationService;
 
 // The kubelet's DevicePlugin service for one resource, and the Registration service by which the
@@ -28,9 +33,13 @@ class PluginRegistrationService;
 // Loop thread, unless said otherwise. Calls arrive on gRPC's threads, which give them to the loop.
 class DevicePluginServer {
  public:
+  enum class Method { kAllocate, kPreStartContainer };
+  using Duration = std::chrono::steady_clock::duration;
   // What others may want to know; called in turns of the loop.
   struct Events {
     std::function<void()> list_sent;
+    // An Allocate or PreStartContainer call has been answered like that, after so long.
+    std::function<void(Method method, const absl::Status& status, Duration duration)> answered;
     // From no open ListAndWatch stream to one, or back. A kubelet that goes away ends its stream.
     std::function<void(bool open)> watched;
     // The kubelet's plugin watcher has registered the resource, or says why it has not.
@@ -61,6 +70,7 @@ class DevicePluginServer {
 
  private:
   class Service;
+  using ListStream = LatestStream<v1beta1::ListAndWatchResponse>;
 
   DevicePluginServer(os::EventLoop& loop, core::DeviceBroker& broker, std::size_t resource,
                      Events events);

@@ -73,6 +73,7 @@ class DevicePluginServerTest : public ::testing::Test {
     auto server = DevicePluginServer::Create(
         thread_.loop(), *broker_, 0,
         {.list_sent = [] {},
+         .answered = [](auto, const auto&, auto) {},
          .watched = [this](bool watched) { watched_.push_back(watched); },
          .announced = [this](const absl::Status& status) { announced_.set_value(status); }});
     server_ = std::move(server).value();

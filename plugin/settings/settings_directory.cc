@@ -66,7 +66,8 @@ absl::StatusOr<std::vector<std::string>> SettingsDirectory::Keys() {
   std::error_code error;
   for (std::filesystem::directory_iterator entry(root_, error), end; !error && entry != end;
        entry.increment(error)) {
-    keys.push_back(entry->path().filename().string());
+    // The admin socket may be there, too.
+    if (entry->is_directory(error)) keys.push_back(entry->path().filename().string());
   }
   if (!error) return keys;
   return absl::ErrnoToStatus(error.value(), fmt::format("cannot read {}", root_));

@@ -41,12 +41,12 @@ std::string World::WindowOf(std::uint32_t group) const {
 }
 
 std::vector<std::string> World::Locations() const {
-  return {"--config",       path("config.yaml"), "--kubelet-dir",
-          path("plugins"),  "--sysfs-root",      sysfs_.path(),
-          "--dev-root",     path("dev"),         "--state-dir",
-          path("state"),    "--cdi-dir",         path("cdi"),
-          "--data-dir",     path("data"),        "--pod-resources-socket",
-          path("pods.sock")};
+  return {"--config",        path("config.yaml"), "--kubelet-dir",
+          path("plugins"),   "--sysfs-root",      sysfs_.path(),
+          "--dev-root",      path("dev"),         "--state-dir",
+          path("state"),     "--cdi-dir",         path("cdi"),
+          "--data-dir",      path("data"),        "--pod-resources-socket",
+          path("pods.sock"), "--admin-socket",    path("admin.sock")};
 }
 
 void World::Start(std::vector<std::string> more) {

@@ -52,7 +52,7 @@ func (w *world) start(config string, more ...string) {
 	check(w.t, os.WriteFile(w.path("config.yaml"), []byte(config), 0o644))
 	w.run(daemonVariable, append([]string{
 		"--config", w.path("config.yaml"), "--kubelet-dir", w.path("plugins"), "--sysfs-root", w.sysfs.root,
-		"--dev-root", w.path("dev"), "--state-dir", w.path("state"), "--cdi-dir", w.path("cdi"),
+		"--dev-root", w.path("dev"), "--state-dir", w.path("state"), "--admin-socket", w.path("admin.sock"), "--cdi-dir", w.path("cdi"),
 		"--data-dir", w.path("data"), "--pod-resources-socket", w.path("pods.sock"),
 	}, more...)...)
 }
