@@ -17,17 +17,20 @@
 
 #include "plugin/base/parse.h"
 #include "plugin/config/config_keys.h"
-#include "plugin/config/yaml_document.h"
 #include "plugin/core/grant.h"
 #include "plugin/core/pci_address.h"
 #include "plugin/core/window.h"
 #include "plugin/guest/memory_map.h"
+#include "plugin/yaml/document.h"
 
 // A configuration is read to its end even if something is wrong, so that its author sees every
 // mistake at once. So the readers below do not return errors: they report them, and go on with what
 // is left.
 namespace dp::config {
 namespace {
+
+// Nested deeper than that is no configuration.
+constexpr std::size_t kMostDepth = 16;
 
 // Of a pool that leaves the proven range: an example of a guest that has something there.
 std::string WhatIsThere(const core::Pool& pool) {
@@ -87,19 +90,19 @@ class Report {
 
 // A value of the document and what its author calls it.
 struct Value {
-  const YamlNode& node;
+  const yaml::Element& node;
   std::string path;
 };
 
-std::string_view KindName(YamlNode::Kind kind) {
+std::string_view KindName(yaml::Element::Kind kind) {
   switch (kind) {
-    case YamlNode::Kind::kNull:
+    case yaml::Element::Kind::kNull:
       return "empty";
-    case YamlNode::Kind::kScalar:
+    case yaml::Element::Kind::kScalar:
       return "a single value";
-    case YamlNode::Kind::kList:
+    case yaml::Element::Kind::kList:
       return "a list";
-    case YamlNode::Kind::kMapping:
+    case yaml::Element::Kind::kMapping:
       return "a mapping";
   }
   return "";
@@ -109,7 +112,7 @@ class Reader {
  public:
   explicit Reader(Report& report) : report_(report) {}
 
-  core::Config ReadConfig(const YamlNode& root) {
+  core::Config ReadConfig(const yaml::Element& root) {
     core::Config config;
     const Value document{.node = root, .path = ""};
     if (!IsMapping(document, kConfigKeys)) return config;
@@ -132,15 +135,15 @@ class Reader {
 
   // --- the shape of the document
 
-  bool IsOfKind(const Value& value, YamlNode::Kind kind, std::string_view expected) {
+  bool IsOfKind(const Value& value, yaml::Element::Kind kind, std::string_view expected) {
     if (value.node.kind == kind) return true;
     Fail(value, fmt::format("is {}, not {}", KindName(value.node.kind), expected));
     return false;
   }
 
   bool IsMapping(const Value& value, std::span<const std::string_view> known_keys) {
-    if (!IsOfKind(value, YamlNode::Kind::kMapping, "a mapping")) return false;
-    for (const YamlNode::Entry& entry : value.node.entries) {
+    if (!IsOfKind(value, yaml::Element::Kind::kMapping, "a mapping")) return false;
+    for (const yaml::Element::Entry& entry : value.node.entries) {
       if (std::find(known_keys.begin(), known_keys.end(), entry.key) == known_keys.end()) {
         report_.Add(entry.line, PathOf(value, entry.key),
                     fmt::format("is not a known key, which are: {}", fmt::join(known_keys, ", ")));
@@ -154,7 +157,7 @@ class Reader {
   }
 
   static std::optional<Value> Optional(const Value& parent, std::string_view key) {
-    const YamlNode* const node = parent.node.Find(key);
+    const yaml::Element* const node = parent.node.Find(key);
     return node == nullptr ? std::nullopt : std::optional<Value>({*node, PathOf(parent, key)});
   }
 
@@ -167,9 +170,9 @@ class Reader {
   // The elements of a list that may not be empty.
   std::vector<Value> Elements(const Value& list) {
     std::vector<Value> elements;
-    if (!IsOfKind(list, YamlNode::Kind::kList, "a list")) return elements;
+    if (!IsOfKind(list, yaml::Element::Kind::kList, "a list")) return elements;
     if (list.node.items.empty()) Fail(list, "is an empty list");
-    for (const YamlNode& item : list.node.items) {
+    for (const yaml::Element& item : list.node.items) {
       elements.push_back({item, fmt::format("{}[{}]", list.path, elements.size())});
     }
     return elements;
@@ -177,7 +180,7 @@ class Reader {
 
   // The text of a scalar; `expected` says what it should be.
   std::optional<std::string_view> Text(const Value& value, std::string_view expected) {
-    if (!IsOfKind(value, YamlNode::Kind::kScalar, expected)) return std::nullopt;
+    if (!IsOfKind(value, yaml::Element::Kind::kScalar, expected)) return std::nullopt;
     return value.node.text;
   }
 
@@ -426,7 +429,7 @@ class Reader {
     core::Selector selector;
     selector.line = element.node.line;
     if (!IsMapping(element, kSelectorKeys)) return selector;
-    const YamlNode* const bind = element.node.Find("bind");
+    const yaml::Element* const bind = element.node.Find("bind");
     if (element.node.entries.size() == (bind == nullptr ? 0 : 1)) {
       Fail(element, bind == nullptr ? "is empty and would match every device"
                                     : "has no field but bind and would match every device");
@@ -515,9 +518,9 @@ class Reader {
 
 absl::StatusOr<core::Config> ParseConfig(std::string_view text, std::string_view file_name) {
   Report report(file_name);
-  YamlNode root;
+  yaml::Element root;
   root.line = 1;
-  if (const std::optional<YamlError> error = ParseYaml(text, root)) {
+  if (const std::optional<yaml::Error> error = yaml::Parse(text, kMostDepth, root)) {
     report.Add(error->line, error->path, error->reason);
     return report.ToStatus();
   }

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "plugin/config/config_keys.h"
-#include "plugin/config/yaml_document.h"
+#include "plugin/yaml/document.h"
 
 namespace dp::config {
 namespace {
@@ -160,26 +160,26 @@ class ConfigSchemaTest : public testing::Test {
  protected:
   ConfigSchemaTest() {
     // JSON is YAML.
-    const auto error = ParseYaml(ReadAll(DP_API_CONFIG "/v1.schema.json"), schema_);
+    const auto error = yaml::Parse(ReadAll(DP_API_CONFIG "/v1.schema.json"), 16, schema_);
     if (error) ADD_FAILURE() << "line " << error->line << ": " << error->reason;
   }
 
-  [[nodiscard]] const YamlNode& Definition(std::string_view name) const {
+  [[nodiscard]] const yaml::Element& Definition(std::string_view name) const {
     return name.empty() ? schema_ : Member(Member(schema_, "$defs"), name);
   }
-  static const YamlNode& Member(const YamlNode& node, std::string_view key) {
-    static const YamlNode kNothing;
-    const YamlNode* const member = node.Find(key);
+  static const yaml::Element& Member(const yaml::Element& node, std::string_view key) {
+    static const yaml::Element kNothing;
+    const yaml::Element* const member = node.Find(key);
     EXPECT_NE(member, nullptr) << "the schema lacks " << key;
     return member == nullptr ? kNothing : *member;
   }
-  static std::vector<std::string> Keys(const YamlNode& mapping) {
+  static std::vector<std::string> Keys(const yaml::Element& mapping) {
     std::vector<std::string> keys;
-    for (const YamlNode::Entry& entry : mapping.entries) keys.push_back(entry.key);
+    for (const yaml::Element::Entry& entry : mapping.entries) keys.push_back(entry.key);
     return keys;
   }
 
-  YamlNode schema_;
+  yaml::Element schema_;
 };
 
 TEST_F(ConfigSchemaTest, KnowsTheKeysOfTheParser) {
@@ -190,7 +190,7 @@ TEST_F(ConfigSchemaTest, KnowsTheKeysOfTheParser) {
       {"resource", kResourceKeys},
       {"selector", kSelectorKeys}};
   for (const auto& [name, keys] : mappings) {
-    const YamlNode& definition = Definition(name);
+    const yaml::Element& definition = Definition(name);
     EXPECT_THAT(Keys(Member(definition, "properties")), UnorderedElementsAreArray(keys)) << name;
     EXPECT_EQ(Member(definition, "additionalProperties").text, "false") << name;
   }
@@ -206,11 +206,11 @@ TEST_F(ConfigSchemaTest, RequiresWhatTheParserRequires) {
       {"resource", "{version: v1, resources: [{}]}"}};
   for (const auto& [name, text] : mappings) {
     const std::string message(ParseConfig(text, "f").status().message());
-    const YamlNode& required = Member(Definition(name), "required");
+    const yaml::Element& required = Member(Definition(name), "required");
     EXPECT_EQ(std::count(message.begin(), message.end(), '\n') + 1,
               static_cast<std::ptrdiff_t>(required.items.size()))
         << message;
-    for (const YamlNode& key : required.items) {
+    for (const yaml::Element& key : required.items) {
       EXPECT_THAT(message, testing::HasSubstr(key.text + ": is missing"));
     }
   }

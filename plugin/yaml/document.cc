@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugin/config/yaml_document.h"
+#include "plugin/yaml/document.h"
 
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
@@ -16,18 +16,18 @@
 // It listens to the parser's events and does not take yaml-cpp's node tree, for what the tree
 // forgets: it keeps duplicate keys silently, resolves aliases (a few of which nested make a tree
 // that is never walked to its end) and is built before anyone can object. Here each of those ends
-// the parse where it stands. yaml-cpp itself refuses more than 500 levels of nesting; ours is 16.
-namespace dp::config {
+// the parse where it stands. yaml-cpp itself refuses more than 500 levels of nesting.
+namespace dp::yaml {
 namespace {
 
 // Thrown through yaml-cpp, which has no other way to stop; caught below.
 struct Refusal {
-  YamlError error;
+  Error error;
 };
 
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(YamlNode& root) : root_(root) {}
+  TreeBuilder(std::size_t depth, Element& root) : depth_(depth), root_(root) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0) Refuse(mark, "begins a second document");
@@ -40,22 +40,22 @@ class TreeBuilder final : public YAML::EventHandler {
     Refuse(mark, "is an alias, which is not supported");
   }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) override {
-    Add(mark, MakeNode(mark, YamlNode::Kind::kNull));
+    Add(mark, MakeNode(mark, Element::Kind::kNull));
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t /*anchor*/,
                 const std::string& value) override {
     RefuseTag(mark, tag);
-    YamlNode node = MakeNode(mark, YamlNode::Kind::kScalar);
+    Element node = MakeNode(mark, Element::Kind::kScalar);
     node.text = value;
     Add(mark, std::move(node));
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t /*anchor*/,
                        YAML::EmitterStyle::value /*style*/) override {
-    Begin(mark, tag, YamlNode::Kind::kList);
+    Begin(mark, tag, Element::Kind::kList);
   }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t /*anchor*/,
                   YAML::EmitterStyle::value /*style*/) override {
-    Begin(mark, tag, YamlNode::Kind::kMapping);
+    Begin(mark, tag, Element::Kind::kMapping);
   }
   void OnSequenceEnd() override { End(); }
   void OnMapEnd() override { End(); }
@@ -64,23 +64,23 @@ class TreeBuilder final : public YAML::EventHandler {
   // A list or mapping that has begun and not ended.
   struct Level {
     YAML::Mark mark;
-    YamlNode node;
+    Element node;
     std::unordered_set<std::string> keys;
     bool awaits_value = false;  // of a mapping: its last entry has a key and no value yet
   };
 
-  static YamlNode MakeNode(const YAML::Mark& mark, YamlNode::Kind kind) {
-    YamlNode node;
+  static Element MakeNode(const YAML::Mark& mark, Element::Kind kind) {
+    Element node;
     node.kind = kind;
     node.line = mark.line + 1;
     return node;
   }
 
-  void Begin(const YAML::Mark& mark, const std::string& tag, YamlNode::Kind kind) {
+  void Begin(const YAML::Mark& mark, const std::string& tag, Element::Kind kind) {
     RefuseTag(mark, tag);
     if (AwaitsKey()) Refuse(mark, "has a key that is not plain text");
-    if (levels_.size() >= kMaxYamlDepth) {
-      Refuse(mark, fmt::format("is nested more than {} levels deep", kMaxYamlDepth));
+    if (levels_.size() >= depth_) {
+      Refuse(mark, fmt::format("is nested more than {} levels deep", depth_));
     }
     levels_.push_back(
         {.mark = mark, .node = MakeNode(mark, kind), .keys = {}, .awaits_value = false});
@@ -93,24 +93,24 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   // Puts a complete value, or a key, where the parser is.
-  void Add(const YAML::Mark& mark, YamlNode node) {
+  void Add(const YAML::Mark& mark, Element node) {
     if (levels_.empty()) {
       root_ = std::move(node);
     } else if (AwaitsKey()) {
       AddKey(mark, std::move(node));
-    } else if (Level& level = levels_.back(); level.node.kind == YamlNode::Kind::kList) {
+    } else if (Level& level = levels_.back(); level.node.kind == Element::Kind::kList) {
       level.node.items.push_back(std::move(node));
     } else {
-      YamlNode::Entry& entry = level.node.entries.back();
+      Element::Entry& entry = level.node.entries.back();
       // What is not there has the place of its key; the parser notices only at whatever comes next.
-      if (node.kind == YamlNode::Kind::kNull) node.line = entry.line;
+      if (node.kind == Element::Kind::kNull) node.line = entry.line;
       entry.value = std::move(node);
       level.awaits_value = false;
     }
   }
 
-  void AddKey(const YAML::Mark& mark, YamlNode node) {
-    if (node.kind != YamlNode::Kind::kScalar) Refuse(mark, "has a key that is not plain text");
+  void AddKey(const YAML::Mark& mark, Element node) {
+    if (node.kind != Element::Kind::kScalar) Refuse(mark, "has a key that is not plain text");
     Level& level = levels_.back();
     const bool is_new = level.keys.insert(node.text).second;
     level.node.entries.push_back({.key = std::move(node.text), .line = mark.line + 1, .value = {}});
@@ -119,7 +119,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   [[nodiscard]] bool AwaitsKey() const {
-    return !levels_.empty() && levels_.back().node.kind == YamlNode::Kind::kMapping &&
+    return !levels_.empty() && levels_.back().node.kind == Element::Kind::kMapping &&
            !levels_.back().awaits_value;
   }
 
@@ -136,7 +136,7 @@ class TreeBuilder final : public YAML::EventHandler {
   [[nodiscard]] std::string Path() const {
     std::string path;
     for (const Level& level : levels_) {
-      if (level.node.kind == YamlNode::Kind::kList) {
+      if (level.node.kind == Element::Kind::kList) {
         path += fmt::format("[{}]", level.node.items.size());
       } else if (level.awaits_value) {
         if (!path.empty()) path += '.';
@@ -146,7 +146,8 @@ class TreeBuilder final : public YAML::EventHandler {
     return path;
   }
 
-  YamlNode& root_;
+  const std::size_t depth_;
+  Element& root_;
   std::vector<Level> levels_;
   int documents_ = 0;
 };
@@ -162,17 +163,17 @@ class TextBuffer final : public std::streambuf {
 
 }  // namespace
 
-const YamlNode* YamlNode::Find(std::string_view key) const {
+const Element* Element::Find(std::string_view key) const {
   for (const Entry& entry : entries) {
     if (entry.key == key) return &entry.value;
   }
   return nullptr;
 }
 
-std::optional<YamlError> ParseYaml(std::string_view text, YamlNode& root) {
+std::optional<Error> Parse(std::string_view text, std::size_t depth, Element& root) {
   TextBuffer buffer(text);
   std::istream stream(&buffer);
-  TreeBuilder builder(root);
+  TreeBuilder builder(depth, root);
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
@@ -181,10 +182,10 @@ std::optional<YamlError> ParseYaml(std::string_view text, YamlNode& root) {
   } catch (const Refusal& refusal) {
     return refusal.error;
   } catch (const YAML::Exception& exception) {
-    return YamlError{.line = exception.mark.line + 1,
-                     .path = "",
-                     .reason = fmt::format("is not YAML: {}", exception.msg)};
+    return Error{.line = exception.mark.line + 1,
+                 .path = "",
+                 .reason = fmt::format("is not YAML: {}", exception.msg)};
   }
 }
 
-}  // namespace dp::config
+}  // namespace dp::yaml

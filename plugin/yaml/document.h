@@ -7,46 +7,45 @@
 #include <string_view>
 #include <vector>
 
-namespace dp::config {
+// YAML from outside, within bounds. The only folder that knows yaml-cpp.
+namespace dp::yaml {
 
 // A YAML document as a tree of plain values. Scalars keep the text that stands in the file: YAML's
 // own guesses (0010 is eight, 1e10 is a number, "no" is false) are what a configuration of
-// hexadecimal IDs must not suffer.
+// hexadecimal IDs must not suffer. JSON is read as well, being YAML: all but halves of a surrogate
+// pair in an escape.
 //
-// Only what a configuration needs: one document, mappings with distinct plain keys, lists, scalars.
+// Only what is needed: one document, mappings with distinct plain keys, lists, scalars.
 // Anchors, aliases and tags are refused: with aliases a few lines can stand for a billion values.
-struct YamlNode {
+struct Element {
   enum class Kind { kNull, kScalar, kList, kMapping };
   struct Entry;
 
   Kind kind = Kind::kNull;
   int line = 0;      // 1-based
   std::string text;  // of a scalar
-  std::vector<YamlNode> items;
+  std::vector<Element> items;
   std::vector<Entry> entries;
 
   // Of a mapping: the value of `key`, null if there is none.
-  [[nodiscard]] const YamlNode* Find(std::string_view key) const;
+  [[nodiscard]] const Element* Find(std::string_view key) const;
 };
 
-struct YamlNode::Entry {
+struct Element::Entry {
   std::string key;
   int line = 0;
-  YamlNode value;
+  Element value;
 };
 
 // What is wrong, and where: `reason` is a clause, for example "is not YAML: end of map not found".
-struct YamlError {
+struct Error {
   int line = 0;
   std::string path;  // "resources[0].name"; empty: the document as a whole
   std::string reason;
 };
 
-// Nested deeper than that is no configuration.
-inline constexpr std::size_t kMaxYamlDepth = 16;
+// Reads the only document of `text` into `root` (kNull if there is none), which may be nested
+// `depth` levels deep. Returns the first thing that was wrong, if any.
+std::optional<Error> Parse(std::string_view text, std::size_t depth, Element& root);
 
-// Reads the only document of `text` into `root` (kNull if there is none). Returns the first thing
-// that was wrong, if any.
-std::optional<YamlError> ParseYaml(std::string_view text, YamlNode& root);
-
-}  // namespace dp::config
+}  // namespace dp::yaml
