@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "plugin/base/excerpt.h"
 #include "plugin/base/status_macros.h"
 #include "plugin/core/grace.h"
+#include "plugin/domain/guest_map.h"
 #include "plugin/guest/examine.h"
 
 namespace dp::checker {
@@ -17,28 +17,6 @@ namespace {
 absl::Status Refuse(const std::string& why) { return absl::FailedPreconditionError(why); }
 
 std::string NameOf(core::PciAddress address) { return "device " + core::FormatPciAddress(address); }
-
-// Of a guest of which only the machine is known: RAM from where it starts to the end of all
-// addresses.
-std::vector<guest::Range> LargestMap() {
-  std::vector<guest::Range> map = guest::MemoryMap({.ram = guest::kMib}).value();
-  const auto ram = std::find_if(map.begin(), map.end(), [](const guest::Range& range) {
-    return range.use == guest::Use::kRam;
-  });
-  ram->end = std::numeric_limits<std::uint64_t>::max();
-  map.erase(ram + 1, map.end());
-  return map;
-}
-
-absl::StatusOr<std::vector<guest::Range>> MapOf(const domain::Domain& domain) {
-  if (!domain.unknown_memory.empty()) return LargestMap();
-  auto map = guest::MemoryMap(domain::LayoutOf(domain));
-  if (!map.ok()) {
-    return Refuse(
-        fmt::format("QEMU does not start this guest: {}", std::string(map.status().message())));
-  }
-  return map;
-}
 
 // Whether the function is one of NVIDIA's Grace GPUs.
 bool IsGrace(core::PciAddress address, const core::Group& group) {
@@ -83,13 +61,9 @@ absl::Status CheckWindows(const domain::Domain& domain, std::string_view fixed, 
   }
   RETURN_IF_ERROR(warnings.status());
   report.warnings = *std::move(warnings);
-  // The 64-bit PCI window lies above RAM, and never below 4 GiB.
   for (const auto& [device, window] : windows) {
-    if (domain.unknown_pci.empty() || window.base < 4 * guest::kGib) continue;
-    report.warnings.push_back(fmt::format(
-        "{}: whether the window {} meets the 64-bit PCI window of the guest cannot be told, "
-        "because of {}",
-        device, core::FormatWindow(window), domain.unknown_pci.front()));
+    const std::string doubt = domain::DoubtAbout(domain, window);
+    if (!doubt.empty()) report.warnings.push_back(fmt::format("{}: {}", device, doubt));
   }
   return absl::OkStatus();
 }
@@ -111,7 +85,7 @@ absl::StatusOr<Report> Check(const domain::Domain& domain, const FindGroup& find
   // On x86, for example, no group has one.
   const bool has_windows = with_window != report.devices.end();
   if (domain.is_virt()) {
-    auto map = MapOf(domain);
+    auto map = domain::MapOf(domain);
     if (!map.ok() && has_windows) return map.status();
     if (map.ok()) report.map = *std::move(map);
   } else if (has_windows) {

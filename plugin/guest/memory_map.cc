@@ -121,7 +121,8 @@ Verdict Judge(const core::Window& window, std::span<const Range> map) {
     verdict = {
         .judgement = judgement,
         .reason = fmt::format("the window {} meets {} of the guest, {}", FormatWindowRange(window),
-                              UseName(range.use), FormatRange(range.start, range.end))};
+                              UseName(range.use), FormatRange(range.start, range.end)),
+        .met = range};
     if (is_pci) verdict.reason += ": devices cannot reach each other's BARs there";
   }
   return verdict;

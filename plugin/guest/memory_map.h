@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,7 +73,8 @@ enum class Judgement {
 
 struct Verdict {
   Judgement judgement = Judgement::kAccept;
-  std::string reason;  // one sentence that names both ranges; empty: accepted
+  std::string reason;        // one sentence that names both ranges; empty: accepted
+  std::optional<Range> met;  // what is in its way
 };
 
 // Whether a doorbell window may lie there, in a guest with this map.

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 namespace dp::guest {
@@ -51,6 +52,20 @@ TEST(VmiTest, ReadsTheTemplateOfAMachine) {
   EXPECT_EQ(vmi->ram, kGib);
 }
 
+TEST(VmiTest, ReadsTheArchitecture) {
+  const auto vmi = ParseVmi(R"({"spec": {"architecture": "amd64",
+    "domain": {"memory": {"guest": "1Gi"}}}})");
+  ASSERT_TRUE(vmi.ok()) << vmi.status();
+  EXPECT_EQ(vmi->architecture, "amd64");
+}
+
+TEST(VmiTest, SaysWhichFieldIsWrong) {
+  std::string field;
+  const auto vmi = ReadVmi({{"spec", {{"domain", {{"memory", {{"guest", "much"}}}}}}}}, field);
+  EXPECT_EQ(vmi.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(field, "/spec/domain/memory/guest");
+}
+
 TEST(VmiTest, TakesRequestThenLimitWhereNoSizeIsGiven) {
   const auto ram = [](const char* guest, const char* request, const char* limit) {
     return ParseVmi(WithDomain(fmt::format(R"({{"memory": {{"guest": {}}},
@@ -65,8 +80,9 @@ TEST(VmiTest, TakesRequestThenLimitWhereNoSizeIsGiven) {
 }
 
 TEST(VmiTest, LibvirtRoundsToWholeMebibytes) {
-  const Layout layout =
-      LayoutOf({.space = "", .name = "", .ram = 1500000000, .max_ram = 0, .resources = {}});
+  Vmi vmi;
+  vmi.ram = 1500000000;
+  const Layout layout = LayoutOf(vmi);
   EXPECT_EQ(layout.ram, 1431 * kMib);
   EXPECT_EQ(layout.max_ram, 0U);
 }
