@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 
-#include <array>
 #include <chrono>
-#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <random>
@@ -22,7 +20,7 @@
 #include "plugin/cli/process.h"
 #include "plugin/domain/xml.h"
 #include "plugin/os/event_loop.h"
-#include "plugin/os/file.h"
+#include "plugin/os/input.h"
 #include "plugin/os/signal_fd.h"
 #include "plugin/os/unix_listener.h"
 #include "plugin/sysfs/sysfs_root.h"
@@ -50,18 +48,6 @@ FindGroup GroupsIn(const sysfs::SysfsRoot& sysfs) {
   return [&sysfs](core::PciAddress address) { return ReadGroupOf(sysfs, address); };
 }
 
-// Standard input to its end, or to one byte more than a domain may have.
-std::string ReadInput() {
-  std::string text;
-  std::array<char, 65536> buffer{};
-  while (text.size() <= domain::kMostBytes) {
-    const std::size_t length = std::fread(buffer.data(), 1, buffer.size(), stdin);
-    if (length == 0) break;
-    text.append(buffer.data(), length);
-  }
-  return text;
-}
-
 void Print(const Report& report) {
   for (const guest::Range& range : report.map) {
     fmt::print("{:<32} {}\n", guest::FormatRange(range.start, range.end),
@@ -78,8 +64,7 @@ void Print(const Report& report) {
 }
 
 int CheckFile(const std::string& path, const sysfs::SysfsRoot& sysfs) {
-  const absl::StatusOr<std::string> xml =
-      path == "-" ? ReadInput() : os::ReadFile(path, domain::kMostBytes);
+  const auto xml = os::ReadFileOrInput(path, domain::kMostBytes);
   if (!xml.ok()) return Fail(kExitUsage, xml.status());
   const auto report = CheckXml(*xml, GroupsIn(sysfs));
   if (absl::IsInvalidArgument(report.status())) {

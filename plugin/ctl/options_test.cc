@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/ctl/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "plugin/ctl/answer.h"
+
+namespace dp::ctl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::internal::CaptureStderr;
+using ::testing::internal::CaptureStdout;
+using ::testing::internal::GetCapturedStderr;
+using ::testing::internal::GetCapturedStdout;
+
+ParsedOptions Parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "doorbellctl");
+  return ParseOptions(static_cast<int>(words.size()), words.data());
+}
+
+// Of a command line that is refused: what is said about it.
+std::string Refused(const std::vector<const char*>& words) {
+  CaptureStderr();
+  EXPECT_EQ(Parse(words).exit_code, kExitUsage);
+  return GetCapturedStderr();
+}
+
+TEST(OptionsTest, Explain) {
+  const ParsedOptions parsed = Parse({"explain", "-f", "vm.yaml", "--config", "a.yaml"});
+  EXPECT_EQ(parsed.exit_code, -1);
+  EXPECT_EQ(parsed.options.command, Command::kExplain);
+  EXPECT_EQ(parsed.options.file, "vm.yaml");
+  EXPECT_EQ(parsed.options.config, "a.yaml");
+  EXPECT_THAT(Refused({"explain"}), HasSubstr("--file is required"));
+  EXPECT_THAT(Refused({"explain", "-f", "a", "--window", "0:1", "--config", "b"}),
+              HasSubstr("excludes"));
+}
+
+TEST(OptionsTest, WantsACommand) {
+  EXPECT_THAT(Refused({}), HasSubstr("subcommand is required"));
+  EXPECT_NE(Refused({"destroy"}), "");
+}
+
+TEST(OptionsTest, IsNamedAsItWasCalled) {
+  EXPECT_EQ(ProgramName("/usr/bin/doorbellctl"), "doorbellctl");
+  EXPECT_EQ(ProgramName("/usr/local/bin/kubectl-doorbell"), "kubectl doorbell");
+  EXPECT_EQ(ProgramName(""), "doorbellctl");
+  CaptureStdout();
+  const std::vector<const char*> words = {"/usr/bin/kubectl-doorbell", "--help"};
+  EXPECT_EQ(ParseOptions(2, words.data()).exit_code, kExitOk);
+  EXPECT_THAT(GetCapturedStdout(), HasSubstr("kubectl doorbell"));
+}
+
+TEST(OptionsTest, SaysItsVersion) {
+  CaptureStdout();
+  EXPECT_EQ(Parse({"--version"}).exit_code, kExitOk);
+  EXPECT_THAT(GetCapturedStdout(), HasSubstr("doorbellctl 0."));
+}
+
+}  // namespace
+}  // namespace dp::ctl
