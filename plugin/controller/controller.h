@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "plugin/controller/backoff.h"
+#include "plugin/base/backoff.h"
 #include "plugin/controller/lease.h"
 #include "plugin/controller/pass.h"
 #include "plugin/controller/permits.h"
@@ -61,7 +61,7 @@ class Controller {
   Lease& lease_;
   const Pace pace_;
   const Hooks hooks_;
-  Backoff backoff_;
+  base::Backoff backoff_;
   std::vector<Permit> permits_;
   bool again_ = false;  // something has changed while a pass was under way
   bool running_ = false;

@@ -28,15 +28,6 @@ using std::chrono::seconds;
 const Permit kNvme{"1B36:0010", "vendor.example/nvme"};
 constexpr char kCrPath[] = "/kubevirts";
 
-TEST(BackoffTest, DoublesUpToItsLongest) {
-  Backoff backoff(milliseconds(1000), milliseconds(5000));
-  std::vector<int> delays(5);
-  for (int& delay : delays) delay = static_cast<int>(backoff.Next().count());
-  EXPECT_THAT(delays, ::testing::ElementsAre(1000, 2000, 4000, 5000, 5000));
-  backoff.Reset();
-  EXPECT_EQ(backoff.Next(), milliseconds(1000));
-}
-
 // A whole controller, on a loop of its own.
 class Running {
  public:

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
-namespace dp::controller {
+namespace dp::base {
 
 // How long to wait before something that has failed is tried again: twice as long each time, from
 // `first` up to `longest`.
@@ -26,4 +26,4 @@ class Backoff {
   std::chrono::milliseconds next_;
 };
 
-}  // namespace dp::controller
+}  // namespace dp::base
