@@ -10,10 +10,11 @@ help: ## list the targets
 deps: ## install the Debian packages that are missing (root)
 	@scripts/install-deps
 
-build: deps ## build both programs as they are shipped: build/release/plugin/vfio-doorbell-plugin, vfio-doorbell-controller
+build: deps ## build the programs as they are shipped: build/release/plugin/vfio-doorbell-plugin, -controller, -monitor
 	cmake --preset release
 	cmake --build --preset release
 	cmake --build --preset controller
+	cmake --build --preset monitor
 
 check: ## formatting, clang-tidy, include rules, licences, shell, Python; and that each can fail
 	@scripts/test check selftest

@@ -8,8 +8,8 @@ All third-party libraries, each found once, as interface targets ``dep::...``. W
 
 They are linked by name (``-lfoo``), so one list serves both flavours: the daemon adds ``-static`` and gets the archives, tests
 and sanitizer builds get the shared objects. gRPC is the ``unsecure`` build: every socket of ours is a Unix socket, so TLS would
-be dead weight. fmt and spdlog are header-only because Debian has no archives of them. cpprestsdk and prometheus-cpp, of which
-there are only shared objects, are the controller's alone.
+be dead weight. fmt and spdlog are header-only because Debian has no archives of them. cpprestsdk, prometheus-cpp and civetweb,
+of which there are only shared objects, are for the controller and the monitor.
 #]]
 include_guard(GLOBAL)
 find_package(PkgConfig REQUIRED)
@@ -54,6 +54,12 @@ if(VFIO_DOORBELL_CONTROLLER)
   target_include_directories(dep_cpprest SYSTEM INTERFACE ${CPPREST_INCLUDE})
   target_link_libraries(dep_cpprest INTERFACE -lcpprest -lssl -lcrypto Threads::Threads)
   _pkg_dependency(prometheus prometheus-cpp-pull prometheus-cpp-core)
+  # The HTTP server that prometheus-cpp brings; Debian has no .pc file of it.
+  find_path(CIVETWEB_INCLUDE CivetServer.h REQUIRED)
+  add_library(dep_civetweb INTERFACE)
+  add_library(dep::civetweb ALIAS dep_civetweb)
+  target_include_directories(dep_civetweb SYSTEM INTERFACE ${CIVETWEB_INCLUDE})
+  target_link_libraries(dep_civetweb INTERFACE -lcivetweb-cpp -lcivetweb Threads::Threads)
 endif()
 
 add_library(dep_fmt INTERFACE)

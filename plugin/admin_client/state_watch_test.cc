@@ -7,41 +7,19 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "plugin/base/log.h"
 #include "plugin/os/event_loop.h"
+#include "tests/fakes/fake_admin.h"
 
 namespace dp::admin_client {
 namespace {
 
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
-
-// Its streams are in the hands of the test.
-class FakeAdmin final : public Admin {
- public:
-  struct Stream {
-    std::function<void(const v1::NodeState&)> changed;
-    std::function<void(const absl::Status&)> ended;
-  };
-
-  void GetState(Duration, Answered<v1::NodeState>) override { FAIL(); }
-  void GetMetrics(Duration, Answered<v1::GetMetricsResponse>) override { FAIL(); }
-  void WatchState(Duration, std::function<void(const v1::NodeState&)> changed,
-                  std::function<void(const absl::Status&)> ended) override {
-    streams.push_back({std::move(changed), std::move(ended)});
-    if (opened) opened();
-  }
-
-  std::deque<Stream> streams;
-  std::function<void()> opened;
-};
 
 class Notes final : public StateObserver {
  public:
@@ -78,7 +56,7 @@ class StateWatchTest : public ::testing::Test {
   }
 
   std::unique_ptr<os::EventLoop> loop_ = os::EventLoop::Create().value();
-  FakeAdmin admin_;
+  fakes::FakeAdmin admin_;
   Notes notes_;
   StateWatch watch_{*loop_,
                     admin_,

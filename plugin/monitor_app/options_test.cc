@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/monitor_app/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <string>
+#include <vector>
+
+namespace dp::monitor_app {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::internal::CaptureStderr;
+using ::testing::internal::CaptureStdout;
+using ::testing::internal::GetCapturedStderr;
+using ::testing::internal::GetCapturedStdout;
+
+ParsedOptions Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "vfio-doorbell-monitor");
+  return ParseOptions(static_cast<int>(arguments.size()), arguments.data());
+}
+
+TEST(OptionsTest, ListensAtTheLoopbackUnlessSaidOtherwise) {
+  const ParsedOptions parsed = Parse({});
+  EXPECT_EQ(parsed.exit_code, -1);
+  EXPECT_EQ(monitor::FormatHttpAddress(parsed.options.http_address), "127.0.0.1:9465");
+  EXPECT_EQ(parsed.options.admin_socket, "/run/vfio-doorbell/admin.sock");
+}
+
+TEST(OptionsTest, ListensAtEveryAddressOnlyIfAskedTwice) {
+  for (const char* address : {"0.0.0.0:9465", "[::]:9465", ":::9465"}) {
+    const std::string flag = std::string("--http-address=") + address;
+    CaptureStderr();
+    EXPECT_EQ(Parse({flag.c_str()}).exit_code, kExitUsage) << address;
+    EXPECT_EQ(GetCapturedStderr(), std::string("vfio-doorbell-monitor: --http-address: ") +
+                                       address +
+                                       " is every address of this machine; name one of them, or "
+                                       "add --http-any-address\n");
+    const ParsedOptions parsed = Parse({flag.c_str(), "--http-any-address"});
+    EXPECT_EQ(parsed.exit_code, -1) << address;
+    EXPECT_TRUE(parsed.options.http_address.is_any);
+  }
+}
+
+TEST(OptionsTest, TakesAFlagFromTheEnvironmentToo) {
+  setenv("VFIO_DOORBELL_HTTP_ADDRESS", "192.0.2.7:80", 1);
+  const ParsedOptions parsed = Parse({});
+  unsetenv("VFIO_DOORBELL_HTTP_ADDRESS");
+  EXPECT_EQ(monitor::FormatHttpAddress(parsed.options.http_address), "192.0.2.7:80");
+}
+
+TEST(OptionsTest, RefusesNonsense) {
+  for (const char* flag : {"--http-address=9465", "--log-level=loud", "--no-such"}) {
+    CaptureStderr();
+    EXPECT_EQ(Parse({flag}).exit_code, kExitUsage) << flag;
+    EXPECT_NE(GetCapturedStderr(), "") << flag;
+  }
+}
+
+TEST(OptionsTest, PrintsHelpAndVersion) {
+  CaptureStdout();
+  EXPECT_EQ(Parse({"--help"}).exit_code, kExitOk);
+  EXPECT_THAT(GetCapturedStdout(), HasSubstr("--http-any-address"));
+  CaptureStdout();
+  EXPECT_EQ(Parse({"--version"}).exit_code, kExitOk);
+  EXPECT_THAT(GetCapturedStdout(), HasSubstr("vfio-doorbell-monitor "));
+}
+
+}  // namespace
+}  // namespace dp::monitor_app
