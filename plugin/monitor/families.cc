@@ -115,6 +115,15 @@ std::vector<MetricFamily> OwnFamilies(const Scrape& scrape) {
                          MetricType::Counter, static_cast<double>(scrape.watch.connects)));
   families.push_back(One("watch_losses_total", "How often it stopped to.", MetricType::Counter,
                          static_cast<double>(scrape.watch.losses)));
+  if (!scrape.facts.empty()) {
+    MetricFamily facts =
+        Make("fact", "1 for what is so on this node and should be, 0 for what is not.",
+             MetricType::Gauge);
+    for (const Finding& fact : scrape.facts) {
+      Add(facts, fact.trouble.empty() ? 1 : 0, {{"fact", fact.check}});
+    }
+    families.push_back(std::move(facts));
+  }
   if (!scrape.api_calls.empty()) {
     MetricFamily calls =
         Make("api_calls_total", "Calls of the API server by result.", MetricType::Counter);

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "api/admin/v1/api.pb.h"
 #include "plugin/admin_client/state_watch.h"
+#include "plugin/monitor/findings.h"
 
 // What Prometheus gets to see. Pure functions.
 namespace dp::monitor {
@@ -23,6 +24,7 @@ struct Scrape {
       absl::UnavailableError("it was not asked");
   std::chrono::duration<double> daemon_took{0};
   admin_client::StateWatch::Counters watch;
+  std::vector<Finding> facts;
   // Calls of the API server by result, so far. Empty while nothing is reported to it.
   std::map<std::string, std::uint64_t> api_calls;
 };

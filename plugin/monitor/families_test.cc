@@ -103,6 +103,10 @@ TEST(FamiliesTest, ShowsItsOwnWithoutADaemonToo) {
                               "vfio_doorbell_monitor_watch_connects_total 4\n"));
   EXPECT_THAT(text, HasSubstr("vfio_doorbell_monitor_watch_losses_total 4\n"));
   EXPECT_THAT(text, Not(HasSubstr("api_calls")));
+  EXPECT_THAT(text, Not(HasSubstr("fact")));
+  scrape.facts = {{"registered", "it is not"}, {"ledger", ""}};
+  EXPECT_THAT(Exposition(scrape), HasSubstr("vfio_doorbell_monitor_fact{fact=\"registered\"} 0\n"
+                                            "vfio_doorbell_monitor_fact{fact=\"ledger\"} 1\n"));
   scrape.api_calls = {{"ok", 7}, {"conflict", 1}};
   EXPECT_THAT(Exposition(scrape),
               HasSubstr("vfio_doorbell_monitor_api_calls_total{result=\"conflict\"} 1\n"

@@ -65,6 +65,12 @@ std::vector<Finding> Judge(const v1::NodeState& state) {
     }
   }
   findings.push_back({"verified", names.empty() ? "" : "the last check failed of " + Some(names)});
+
+  // What is given out stays right, and more is given out; only nothing goes back.
+  findings.push_back(
+      {"pods",
+       state.daemon().pods_error().empty() ? "" : "the kubelet does not say which there are",
+       false});
   return findings;
 }
 

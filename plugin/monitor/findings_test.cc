@@ -17,7 +17,8 @@ using ::testing::IsEmpty;
 std::vector<std::string> Troubles(const v1::NodeState& state) {
   std::vector<std::string> troubles;
   for (const Finding& finding : Judge(state)) {
-    if (!finding.trouble.empty()) troubles.push_back(finding.check + ": " + finding.trouble);
+    if (finding.for_ready && !finding.trouble.empty())
+      troubles.push_back(finding.check + ": " + finding.trouble);
   }
   return troubles;
 }
@@ -46,7 +47,7 @@ TEST(FindingsTest, LikesANodeWithoutDevices) {
   v1::NodeState state;
   AddResource(state, "vendor.example/nvme", true);
   EXPECT_THAT(Troubles(state), IsEmpty());
-  EXPECT_EQ(Judge(state).size(), 3);
+  EXPECT_EQ(Judge(state).size(), 4);
 }
 
 TEST(FindingsTest, NamesResourcesThatTheKubeletDoesNotWatch) {
@@ -95,6 +96,8 @@ TEST(FindingsTest, LeavesToOthersWhatStopsNoPod) {
   state.add_leftovers()->set_group(7);
   AddDevice(state, "0000:00:01.0", v1::DEVICE_UNHEALTHY, 1);
   EXPECT_THAT(Troubles(state), IsEmpty());
+  EXPECT_EQ(Judge(state).back().check, "pods");
+  EXPECT_EQ(Judge(state).back().trouble, "the kubelet does not say which there are");
 }
 
 }  // namespace

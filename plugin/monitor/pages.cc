@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -85,7 +87,8 @@ class Maker {
     const auto health = AskDaemon();
     if (!health) return Verdict("readyz", {LoopFinding(false)});
     std::vector<Finding> findings = {LoopFinding(true), DaemonFinding(health->answers)};
-    findings.insert(findings.end(), health->findings.begin(), health->findings.end());
+    std::copy_if(health->findings.begin(), health->findings.end(), std::back_inserter(findings),
+                 [](const Finding& finding) { return finding.for_ready; });
     return Verdict("readyz", findings);
   }
 
@@ -122,6 +125,7 @@ class Maker {
       scrape.daemon = std::move(metrics);
       scrape.daemon_took = os::EventLoop::Clock::now() - begin;
       scrape.watch = sources_.watch.counters();
+      scrape.facts = sources_.facts.facts();
       if (sources_.api_calls) scrape.api_calls = sources_.api_calls();
       done(std::move(scrape));
     });

@@ -10,6 +10,7 @@
 #include "plugin/admin_client/admin.h"
 #include "plugin/admin_client/state_watch.h"
 #include "plugin/monitor/daemon_check.h"
+#include "plugin/monitor/facts_of_state.h"
 #include "plugin/monitor/http_server.h"
 #include "plugin/os/event_loop.h"
 
@@ -21,6 +22,7 @@ struct Sources {
   admin_client::Admin& admin;
   DaemonCheck& check;
   const admin_client::StateWatch& watch;
+  const FactsOfState& facts;
   // Calls of the API server by result, so far; null: nothing is reported to it.
   std::function<std::map<std::string, std::uint64_t>()> api_calls;
 };

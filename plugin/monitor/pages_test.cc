@@ -20,6 +20,7 @@ namespace {
 namespace v1 = admin_client::v1;
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class PagesTest : public ::testing::Test {
  protected:
@@ -40,12 +41,14 @@ class PagesTest : public ::testing::Test {
   fakes::LoopThread loop_;
   fakes::FakeAdmin admin_;
   admin_client::StateWatch watch_{loop_.loop(), admin_, {}};
+  FactsOfState facts_;
   DaemonCheck check_{admin_, {.deadline = milliseconds(1000), .fresh = milliseconds(0)}};
   std::map<std::string, std::uint64_t> api_calls_;
   HttpServer::Pages pages_ = MakePages({.loop = loop_.loop(),
                                         .admin = admin_,
                                         .check = check_,
                                         .watch = watch_,
+                                        .facts = facts_,
                                         .api_calls = [this] { return api_calls_; }},
                                        {.metrics = milliseconds(1000), .loop = milliseconds(200)});
 };
@@ -112,6 +115,7 @@ TEST_F(PagesTest, ShowTheDaemonsMetricsAndTheirOwn) {
   loop_.Do([&] {
     admin_.metrics_answer = metrics;
     api_calls_ = {{"ok", 3}};
+    watch_.Add(facts_);
     watch_.Start();
     admin_.streams[0].changed(v1::NodeState());
   });
@@ -120,14 +124,22 @@ TEST_F(PagesTest, ShowTheDaemonsMetricsAndTheirOwn) {
   EXPECT_THAT(answer.body, HasSubstr("\nvfio_doorbell_pool_windows 12\n"));
   EXPECT_THAT(answer.body, HasSubstr("\nvfio_doorbell_monitor_daemon_up 1\n"));
   EXPECT_THAT(answer.body, HasSubstr("\nvfio_doorbell_monitor_watch_connected 1\n"));
+  EXPECT_THAT(answer.body, HasSubstr("\nvfio_doorbell_monitor_fact{fact=\"registered\"} 1\n"));
   EXPECT_THAT(answer.body, HasSubstr("\nvfio_doorbell_monitor_api_calls_total{result=\"ok\"} 3\n"));
 }
 
 TEST_F(PagesTest, ShowTheirOwnMetricsWithoutADaemon) {
-  loop_.Do([&] { admin_.metrics_answer = absl::UnavailableError("gone"); });
+  loop_.Do([&] {
+    admin_.metrics_answer = absl::UnavailableError("gone");
+    watch_.Add(facts_);
+    watch_.Start();
+    admin_.streams[0].changed(v1::NodeState());
+    admin_.streams[0].ended(absl::UnavailableError("gone"));
+  });
   const HttpAnswer answer = Get("/metrics");
   EXPECT_EQ(answer.code, 200);
   EXPECT_THAT(answer.body, HasSubstr("\nvfio_doorbell_monitor_daemon_up 0\n"));
+  EXPECT_THAT(answer.body, Not(HasSubstr("vfio_doorbell_monitor_fact")));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "plugin/base/log.h"
 #include "plugin/cli/process.h"
 #include "plugin/monitor/daemon_check.h"
+#include "plugin/monitor/facts_of_state.h"
 #include "plugin/monitor/http_server.h"
 #include "plugin/monitor/pages.h"
 #include "plugin/monitor_app/options.h"
@@ -40,7 +41,9 @@ class Program {
         options_(options),
         admin_(loop, options.admin_socket),
         watch_(loop, admin_, {}),
-        check_(admin_, {}) {}
+        check_(admin_, {}) {
+    watch_.Add(facts_);
+  }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
   ~Program() {
@@ -48,11 +51,14 @@ class Program {
   }
 
   absl::Status Start() {
-    auto server = monitor::HttpServer::Create(
-        options_.http_address,
-        monitor::MakePages(
-            {.loop = loop_, .admin = admin_, .check = check_, .watch = watch_, .api_calls = {}},
-            {}));
+    auto server =
+        monitor::HttpServer::Create(options_.http_address, monitor::MakePages({.loop = loop_,
+                                                                               .admin = admin_,
+                                                                               .check = check_,
+                                                                               .watch = watch_,
+                                                                               .facts = facts_,
+                                                                               .api_calls = {}},
+                                                                              {}));
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     log::Info("listening", {{"address", monitor::FormatHttpAddress(server_->address())},
@@ -77,6 +83,7 @@ class Program {
   const Options& options_;
   admin_client::AdminSocket admin_;
   admin_client::StateWatch watch_;
+  monitor::FactsOfState facts_;
   monitor::DaemonCheck check_;
   std::unique_ptr<monitor::HttpServer> server_;
   std::thread closer_;
