@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include "plugin/base/status_macros.h"
+#include "plugin/kube/time_text.h"
 
 namespace dp::controller {
 namespace {
@@ -19,18 +19,6 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds kLongestOfOthers{3600};
 // After somebody else was faster.
 constexpr milliseconds kShortWait{1000};
-
-// MicroTime of Kubernetes: 2026-11-26T12:00:00.000000Z.
-std::string FormatTime(std::chrono::system_clock::time_point time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  const auto micros =
-      duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count() % 1000000;
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     micros);
-}
 
 const Json* Find(const Json& object, const char* pointer) {
   const Json::json_pointer path(pointer);
@@ -56,7 +44,7 @@ std::string Lease::Collection() const {
 std::string Lease::Path() const { return Collection() + "/" + names_.name; }
 
 Json Lease::Spec(std::int64_t transitions) const {
-  const std::string now = FormatTime(clocks_.wall());
+  const std::string now = kube::MicroTimeText(clocks_.wall());
   return {{"holderIdentity", names_.identity},
           {"leaseDurationSeconds", duration_.count()},
           {"acquireTime", now},
