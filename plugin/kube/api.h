@@ -16,7 +16,8 @@ namespace dp::kube {
 // Errors, of all calls: those of HttpError() (http_error.h) if there was an answer; Unavailable:
 // none came, or half of one; Cancelled: given up by this side; Unauthenticated: there is no token
 // to show, or nothing to check the server with; InvalidArgument: the answer is no JSON object, or
-// larger than 16 MiB. The message is one sentence with method and path.
+// larger than 16 MiB. The message is one sentence with method and path. How long the server wants
+// to be left alone says RetryAfter() (http_error.h).
 class Api {
  public:
   virtual ~Api() = default;
@@ -26,6 +27,10 @@ class Api {
   // the patch is done.
   virtual absl::StatusOr<nlohmann::json> Patch(const std::string& path,
                                                const nlohmann::json& operations) = 0;
+  // Strategic merge: what `change` names is set, and its lists are merged by the keys that the type
+  // has for them. For built-in types alone.
+  virtual absl::StatusOr<nlohmann::json> StrategicPatch(const std::string& path,
+                                                        const nlohmann::json& change) = 0;
   // AlreadyExists: there is one of this name. `path` is that of the collection.
   virtual absl::StatusOr<nlohmann::json> Create(const std::string& path,
                                                 const nlohmann::json& object) = 0;

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/strings/cord.h"
+#include "plugin/base/parse.h"
 #include "plugin/json/parse_json.h"
 
 namespace dp::kube {
@@ -16,6 +19,9 @@ namespace {
 constexpr json::Bounds kBounds{.bytes = std::size_t{1} << 20, .depth = 32};
 // An admission webhook may say as much as it likes.
 constexpr std::size_t kLongest = 400;
+// The key of the payload.
+constexpr char kRetryAfter[] = "vfio-doorbell.io/retry-after";
+constexpr std::chrono::seconds kLongestWait{24 * 3600};
 
 std::string TextOf(const nlohmann::json& status, const char* field) {
   const auto found = status.find(field);
@@ -55,7 +61,7 @@ absl::StatusCode CodeOf(int code, std::string_view reason) {
 
 }  // namespace
 
-absl::Status HttpError(int code, std::string_view body) {
+absl::Status HttpError(int code, std::string_view body, std::string_view retry_after) {
   std::string message;
   std::string reason;
   const auto status = json::Parse(body, kBounds);
@@ -66,7 +72,19 @@ absl::Status HttpError(int code, std::string_view body) {
     message = std::string(body.substr(0, kLongest + 1));
   }
   if (message.empty()) message = reason.empty() ? "without a reason" : reason;
-  return {CodeOf(code, reason), fmt::format("{}: {}", code, OneLine(std::move(message)))};
+  absl::Status error(CodeOf(code, reason),
+                     fmt::format("{}: {}", code, OneLine(std::move(message))));
+  if (base::ParseDecimal<std::uint32_t>(retry_after)) {
+    error.SetPayload(kRetryAfter, absl::Cord(std::string(retry_after)));
+  }
+  return error;
+}
+
+std::chrono::seconds RetryAfter(const absl::Status& status) {
+  const auto payload = status.GetPayload(kRetryAfter);
+  if (!payload) return std::chrono::seconds(0);
+  const auto seconds = base::ParseDecimal<std::uint32_t>(std::string(*payload));
+  return seconds ? std::min(std::chrono::seconds(*seconds), kLongestWait) : std::chrono::seconds(0);
 }
 
 }  // namespace dp::kube

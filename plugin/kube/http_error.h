@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -17,6 +18,13 @@ namespace dp::kube {
 //
 // https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/
 // api-conventions.md#http-status-codes
-absl::Status HttpError(int code, std::string_view body);
+//
+// `retry_after` is the header of that name, empty if there was none; RetryAfter() finds it in the
+// status.
+absl::Status HttpError(int code, std::string_view body, std::string_view retry_after = {});
+
+// How long the server has asked to be left alone: RFC 9110, 10.2.3, in seconds as Kubernetes sends
+// it, a day at most. Zero: it has not, or as a date.
+std::chrono::seconds RetryAfter(const absl::Status& status);
 
 }  // namespace dp::kube

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
 
 namespace dp::kube {
@@ -32,6 +33,15 @@ TEST(HttpErrorTest, MapsTheOtherCodes) {
   EXPECT_TRUE(absl::IsUnavailable(HttpError(500, "")));
   EXPECT_TRUE(absl::IsUnavailable(HttpError(503, "")));
   EXPECT_TRUE(absl::IsUnknown(HttpError(302, "")));
+}
+
+TEST(HttpErrorTest, KeepsHowLongTheServerWantsToBeLeftAlone) {
+  EXPECT_EQ(RetryAfter(HttpError(429, "", "30")), std::chrono::seconds(30));
+  EXPECT_EQ(RetryAfter(HttpError(429, "", "4294967295")), std::chrono::hours(24));
+  for (const char* none : {"", "-1", "soon", "Thu, 26 Nov 2026 12:00:00 GMT", "99999999999"}) {
+    EXPECT_EQ(RetryAfter(HttpError(503, "", none)), std::chrono::seconds(0)) << none;
+  }
+  EXPECT_EQ(RetryAfter(absl::OkStatus()), std::chrono::seconds(0));
 }
 
 TEST(HttpErrorTest, IsOneShortLineWhateverComes) {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/cord.h"
 #include "plugin/base/status_macros.h"
 #include "plugin/json/parse_json.h"
 #include "plugin/kube/http_error.h"
@@ -134,7 +135,7 @@ absl::StatusOr<Json> RestApi::Connection::Exchange(const http::method& method,
   http::http_request request(method);
   request.set_request_uri(path);
   request.headers().add("Accept", "application/json");
-  request.headers().add("User-Agent", "vfio-doorbell-controller");
+  request.headers().add("User-Agent", server.user_agent);
   if (!server.token_file.empty()) {
     ASSIGN_OR_RETURN(const std::string token, ReadToken(server.token_file));
     request.headers().add("Authorization", "Bearer " + token);
@@ -142,7 +143,11 @@ absl::StatusOr<Json> RestApi::Connection::Exchange(const http::method& method,
   if (content != nullptr) request.set_body(content->dump(), content_type);
   const http::http_response response = client->request(request, cancellation.get_token()).get();
   ASSIGN_OR_RETURN(const std::string body, ReadBody(response));
-  if (response.status_code() >= kFirstError) return HttpError(response.status_code(), body);
+  if (response.status_code() >= kFirstError) {
+    const auto wait = response.headers().find("Retry-After");
+    return HttpError(response.status_code(), body,
+                     wait == response.headers().end() ? std::string() : wait->second);
+  }
   auto object = json::Parse(body, kBounds);
   if (!object.ok()) {
     return absl::InvalidArgumentError("the answer: " + std::string(object.status().message()));
@@ -159,7 +164,10 @@ absl::StatusOr<Json> RestApi::Connection::Call(const http::method& method, const
   try {
     auto object = Exchange(method, path, content_type, content);
     if (object.ok()) return object;
-    return failed(object.status().code(), std::string(object.status().message()));
+    absl::Status error = failed(object.status().code(), std::string(object.status().message()));
+    object.status().ForEachPayload(
+        [&](auto key, const absl::Cord& payload) { error.SetPayload(key, payload); });
+    return error;
   } catch (const pplx::task_canceled&) {
     return failed(absl::StatusCode::kCancelled, "given up");
   } catch (const std::exception& error) {
@@ -180,6 +188,11 @@ absl::StatusOr<Json> RestApi::Get(const std::string& path) {
 
 absl::StatusOr<Json> RestApi::Patch(const std::string& path, const Json& operations) {
   return connection_->Call(http::methods::PATCH, path, "application/json-patch+json", &operations);
+}
+
+absl::StatusOr<Json> RestApi::StrategicPatch(const std::string& path, const Json& change) {
+  return connection_->Call(http::methods::PATCH, path, "application/strategic-merge-patch+json",
+                           &change);
 }
 
 absl::StatusOr<Json> RestApi::Create(const std::string& path, const Json& object) {

@@ -14,6 +14,7 @@ struct Server {
   std::string url;         // "https://10.96.0.1:443", "http://127.0.0.1:8080"
   std::string token_file;  // read anew for each call, because the kubelet replaces it; empty: none
   std::string ca_file;     // PEM, read anew when it has changed; empty: the system's authorities
+  std::string user_agent = "vfio-doorbell";
   // Without a byte from the server.
   std::chrono::seconds timeout{10};
 };
@@ -29,6 +30,8 @@ class RestApi final : public Api {
   absl::StatusOr<nlohmann::json> Get(const std::string& path) override;
   absl::StatusOr<nlohmann::json> Patch(const std::string& path,
                                        const nlohmann::json& operations) override;
+  absl::StatusOr<nlohmann::json> StrategicPatch(const std::string& path,
+                                                const nlohmann::json& change) override;
   absl::StatusOr<nlohmann::json> Create(const std::string& path,
                                         const nlohmann::json& object) override;
   absl::StatusOr<nlohmann::json> Replace(const std::string& path,

@@ -8,6 +8,7 @@
 #include <future>
 #include <string>
 
+#include "plugin/kube/http_error.h"
 #include "tests/fakes/fake_api_server.h"
 #include "tests/fakes/temporary_folder.h"
 
@@ -52,6 +53,29 @@ TEST_F(RestApiTest, PatchesOneVersionAndNoOther) {
   ASSERT_TRUE(api_.Patch(kNode, patch).ok());
   EXPECT_EQ(server_.LastHeader("content-type"), "application/json-patch+json");
   EXPECT_TRUE(absl::IsFailedPrecondition(api_.Patch(kNode, patch).status()));
+}
+
+TEST_F(RestApiTest, MergesStrategicallyAndReadsByAnEmptyChange) {
+  const std::string path = std::string(kNode) + "/status";
+  const Json conditions = Json::array({{{"type", "A"}, {"status", "True"}}});
+  ASSERT_TRUE(api_.StrategicPatch(path, {{"status", {{"conditions", conditions}}}}).ok());
+  EXPECT_EQ(server_.LastHeader("content-type"), "application/strategic-merge-patch+json");
+  const auto node = api_.StrategicPatch(path, Json::object());
+  ASSERT_TRUE(node.ok()) << node.status();
+  EXPECT_EQ((*node)["status"]["conditions"], conditions);
+}
+
+TEST_F(RestApiTest, PassesOnHowLongToWait) {
+  server_.Inject({.method = "GET", .path = kNode, .code = 429, .text = {}, .retry_after = "7"});
+  EXPECT_EQ(RetryAfter(api_.Get(kNode).status()), std::chrono::seconds(7));
+  server_.Inject({.method = "GET", .path = kNode, .code = 429, .text = {}});
+  EXPECT_EQ(RetryAfter(api_.Get(kNode).status()), std::chrono::seconds(0));
+}
+
+TEST_F(RestApiTest, SaysWhichProgramItIs) {
+  RestApi api({.url = server_.url(), .token_file = {}, .ca_file = {}, .user_agent = "a-program"});
+  ASSERT_TRUE(api.Get(kNode).ok());
+  EXPECT_EQ(server_.LastHeader("user-agent"), "a-program");
 }
 
 TEST_F(RestApiTest, CreatesOnceAndReplacesOneVersion) {

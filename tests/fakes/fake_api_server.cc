@@ -44,6 +44,29 @@ std::string KubeVirtPath(const std::string& name) {
 
 bool IsWrite(const std::string& method) { return method != "GET"; }
 
+// Strategic merge, of which only the conditions of a node are needed: a list merged by "type".
+void MergeStrategically(Json& object, const Json& change) {
+  for (const auto& [key, value] : change.items()) {
+    if (key == "conditions" && value.is_array()) {
+      Json& conditions = object[key];
+      for (const Json& condition : value) {
+        const auto same = std::find_if(conditions.begin(), conditions.end(), [&](const Json& old) {
+          return old["type"] == condition["type"];
+        });
+        if (same == conditions.end()) {
+          conditions.push_back(condition);
+        } else {
+          same->update(condition);
+        }
+      }
+    } else if (value.is_object()) {
+      MergeStrategically(object[key], value);
+    } else {
+      object[key] = value;
+    }
+  }
+}
+
 // The value of `key` in a query.
 std::string InQuery(const std::string& query, const std::string& key) {
   std::istringstream parts(query);
@@ -100,6 +123,15 @@ Json FakeApiServer::At(const std::string& path) {
   const std::lock_guard lock(mutex_);
   const auto found = objects_.find(path);
   return found == objects_.end() ? Json() : found->second;
+}
+
+std::vector<Json> FakeApiServer::All(const std::string& part) {
+  const std::lock_guard lock(mutex_);
+  std::vector<Json> found;
+  for (const auto& [path, object] : objects_) {
+    if (path.find(part) != std::string::npos) found.push_back(object);
+  }
+  return found;
 }
 
 void FakeApiServer::PutKubeVirt(const std::string& name, Json spec, Json annotations) {
@@ -220,11 +252,13 @@ bool FakeApiServer::Read(int fd, Request& request) const {
   return true;
 }
 
-void FakeApiServer::Send(int fd, int code, const std::string& body, bool half) const {
+void FakeApiServer::Send(int fd, int code, const std::string& body, bool half,
+                         const std::string& retry_after) const {
   std::string answer = fmt::format(
       "HTTP/1.1 {} Whatever\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
-      "Connection: close\r\n\r\n",
-      code, body.size());
+      "{}Connection: close\r\n\r\n",
+      code, body.size(),
+      retry_after.empty() ? "" : fmt::format("Retry-After: {}\r\n", retry_after));
   answer += half ? body.substr(0, body.size() / 2) : body;
   std::size_t sent = 0;
   while (sent < answer.size()) {
@@ -279,7 +313,8 @@ void FakeApiServer::Serve(base::UniqueFd connection) {
   }
   switch (fault->answer) {
     case Answer::kStatus:
-      Send(connection.get(), fault->code, StatusObject(fault->code, "", fault->text).dump(), false);
+      Send(connection.get(), fault->code, StatusObject(fault->code, "", fault->text).dump(), false,
+           fault->retry_after);
       return;
     case Answer::kHalf:
       Send(connection.get(), response.code, response.body.dump(), true);
@@ -328,13 +363,24 @@ FakeApiServer::Response FakeApiServer::Write(const Request& request) {
     Store(path, std::move(content));
     return {201, objects_[path]};
   }
-  const auto found = objects_.find(request.path);
-  if (found == objects_.end()) return failed(kNotFound, "NotFound", request.path + " not found");
+  // A subresource "status" is the object, of which only `status` is written.
+  constexpr std::string_view kStatus = "/status";
+  const bool is_status = request.path.ends_with(kStatus);
+  const std::string path =
+      is_status ? request.path.substr(0, request.path.size() - kStatus.size()) : request.path;
+  const auto found = objects_.find(path);
+  if (found == objects_.end()) return failed(kNotFound, "NotFound", path + " not found");
   Json& object = found->second;
   Json changed;
   if (request.method == "PATCH") {
+    const auto type = request.headers.find("content-type");
     try {
-      changed = object.patch(content);
+      if (type != request.headers.end() && type->second.find("strategic") != std::string::npos) {
+        changed = object;
+        MergeStrategically(changed, content);
+      } else {
+        changed = object.patch(content);
+      }
     } catch (const Json::exception& error) {
       return failed(kUnprocessable, "Invalid", "the server rejected our request due to an error");
     }
@@ -344,8 +390,13 @@ FakeApiServer::Response FakeApiServer::Write(const Request& request) {
   if (changed["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"]) {
     return failed(kConflict, "Conflict", "the object has been modified");
   }
-  if (changed != object) Store(request.path, std::move(changed));
-  return {200, objects_[request.path]};
+  if (is_status) {
+    Json whole = object;
+    whole["status"] = changed["status"];
+    changed = std::move(whole);
+  }
+  if (changed != object) Store(path, std::move(changed));
+  return {200, objects_[path]};
 }
 
 FakeApiServer::Response FakeApiServer::Handle(const Request& request) {

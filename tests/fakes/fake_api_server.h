@@ -17,10 +17,10 @@
 
 namespace dp::fakes {
 
-// An API server of Kubernetes over HTTP on a loopback port, as far as the controller uses one:
-// KubeVirt CRs, nodes in pages, leases; GET, JSON Patch, PUT and POST with resourceVersions as the
-// real one gives and checks them. It knows no schemas, no accounts and no admission. All of it from
-// any thread.
+// An API server of Kubernetes over HTTP on a loopback port, as far as controller and monitor use
+// one: KubeVirt CRs, nodes in pages, leases, Events, subresources "status"; GET, JSON Patch,
+// strategic merge of conditions, PUT and POST with resourceVersions as the real one gives and
+// checks them. It knows no schemas, no accounts and no admission. All of it from any thread.
 class FakeApiServer {
  public:
   using Json = nlohmann::json;
@@ -40,7 +40,8 @@ class FakeApiServer {
     Answer answer = Answer::kStatus;
     int code = 500;
     std::string text;
-    int times = 1;  // how often
+    int times = 1;                 // how often
+    std::string retry_after = {};  // of kStatus: the header of this name; empty: none
   };
 
   FakeApiServer();
@@ -55,6 +56,8 @@ class FakeApiServer {
   void Remove(const std::string& path);
   // Null if there is none.
   [[nodiscard]] Json At(const std::string& path);
+  // Those whose path contains `part`, in the order of their paths.
+  [[nodiscard]] std::vector<Json> All(const std::string& part);
   // "kubevirt/kubevirt" and "/api/v1/nodes/n1" for short.
   void PutKubeVirt(const std::string& name, Json spec, Json annotations = nullptr);
   [[nodiscard]] Json KubeVirt(const std::string& name);
@@ -95,7 +98,8 @@ class FakeApiServer {
   void Accept();
   void Serve(base::UniqueFd connection);
   bool Read(int fd, Request& request) const;
-  void Send(int fd, int code, const std::string& body, bool half) const;
+  void Send(int fd, int code, const std::string& body, bool half,
+            const std::string& retry_after = {}) const;
   void WaitForEnd(int fd) const;
   Response Handle(const Request& request);
   Response List(const std::string& part, const std::string& query);
