@@ -30,14 +30,15 @@ absl::Status WriteAll(int fd, std::string_view content, const std::string& path)
   return absl::OkStatus();
 }
 
-absl::Status WriteNew(const std::string& path, std::string_view content, mode_t mode) {
+absl::Status WriteNew(const std::string& path, std::string_view content, mode_t mode,
+                      bool to_disk = true) {
   const base::UniqueFd fd(RetryOnEintr([&] {
     return ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
   }));
   if (!fd.valid()) return ErrnoError(errno, "create " + path);
   if (::fchmod(fd.get(), mode) < 0) return ErrnoError(errno, "set the mode of " + path);
   RETURN_IF_ERROR(WriteAll(fd.get(), content, path));
-  if (RetryOnEintr([&] { return ::fsync(fd.get()); }) < 0)
+  if (to_disk && RetryOnEintr([&] { return ::fsync(fd.get()); }) < 0)
     return ErrnoError(errno, "write " + path + " to disk");
   return absl::OkStatus();
 }
@@ -124,6 +125,16 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
   const std::string fresh = path + ".new";
   absl::Status status = WriteNew(fresh, content, mode);
   if (status.ok()) status = Replace(path, fresh);
+  if (!status.ok()) ::unlink(fresh.c_str());
+  return status;
+}
+
+absl::Status ReplaceFile(const std::string& path, const std::string& fresh,
+                         std::string_view content, mode_t mode) {
+  absl::Status status = WriteNew(fresh, content, mode, /*to_disk=*/false);
+  if (status.ok() && ::rename(fresh.c_str(), path.c_str()) < 0) {
+    status = ErrnoError(errno, fmt::format("rename {} to {}", fresh, path));
+  }
   if (!status.ok()) ::unlink(fresh.c_str());
   return status;
 }

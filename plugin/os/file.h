@@ -28,6 +28,12 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_by
 // not sure; the file is the old one or the new one.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
 
+// Replaces the file as a whole for who reads it, by way of `fresh` in the same folder, where what a
+// killed writer has left is overwritten. Does not wait for the disk: for what is made anew after a
+// power cut. `mode` is taken as given. By errno; names the path.
+absl::Status ReplaceFile(const std::string& path, const std::string& fresh,
+                         std::string_view content, mode_t mode);
+
 // Waits until it is on disk that `path` was made, renamed or removed.
 // By errno; names the path.
 absl::Status SyncParent(const std::string& path);
