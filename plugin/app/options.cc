@@ -85,6 +85,11 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
       "Put every window of the pool that no VMM holds back to its default, print what was "
       "released and what is still held, and exit.")
       ->excludes(check);
+  cli::AddValue(
+      app, "--probe", options.probe,
+      "Ask the daemon at --admin-socket whether it is live or ready, and exit: 0 if it is.")
+      ->check(CLI::IsMember({"live", "ready"}).description(""))
+      ->excludes(check);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -96,6 +101,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   options.release_grace = std::chrono::seconds(release_grace);
   if (check_config) options.action = Options::Action::kCheckConfig;
   if (release) options.action = Options::Action::kRelease;
+  if (!options.probe.empty()) options.action = Options::Action::kProbe;
   if (options.admin_socket.empty()) options.admin_socket = options.state_dir + "/admin.sock";
   return parsed;
 }

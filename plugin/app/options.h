@@ -13,9 +13,10 @@ inline constexpr int kExitFailure = 1;  // the host, the kubelet's folder or the
 inline constexpr int kExitUsage = 2;    // command line or configuration
 
 struct Options {
-  enum class Action { kServe, kCheckConfig, kRelease };
+  enum class Action { kServe, kCheckConfig, kRelease, kProbe };
 
   Action action = Action::kServe;
+  std::string probe;  // "live" or "ready", of kProbe
   std::string config = "/etc/vfio-doorbell/config.yaml";
   std::string kubelet_dir = "/var/lib/kubelet/device-plugins";
   std::string registration = "kubelet-socket";

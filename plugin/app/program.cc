@@ -12,6 +12,7 @@
 #include "plugin/app/app.h"
 #include "plugin/app/host_facts.h"
 #include "plugin/app/options.h"
+#include "plugin/app/probe.h"
 #include "plugin/base/log.h"
 #include "plugin/cli/process.h"
 #include "plugin/config/config_file.h"
@@ -114,6 +115,10 @@ int RunProgram(int argc, const char* const* argv) {
   const Options& options = parsed.options;
   log::Configure(*log::ParseLevel(options.log_level), *log::ParseFormat(options.log_format));
 
+  if (options.action == Options::Action::kProbe) {
+    const absl::Status status = Probe(options.admin_socket, options.probe);
+    return status.ok() ? kExitOk : Fail(kExitFailure, status);
+  }
   auto config = config::LoadConfigFile(options.config);
   if (!config.ok()) return Fail(kExitUsage, config.status());
   switch (options.action) {
@@ -121,6 +126,8 @@ int RunProgram(int argc, const char* const* argv) {
       return CheckConfig(options, *std::move(config));
     case Options::Action::kRelease:
       return Release(options, *config);
+    case Options::Action::kProbe:
+      break;
     case Options::Action::kServe:
       return Serve(options, *std::move(config));
   }

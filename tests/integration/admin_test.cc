@@ -173,6 +173,29 @@ TEST_F(AdminTest, CountsCallsByWhatHasComeOfThem) {
   EXPECT_EQ(values["vfio_doorbell_kernel_writes_total 0"], 1);
 }
 
+TEST_F(AdminTest, TellsAProbeHowItIs) {
+  const auto probe = [this](const char* what) {
+    Daemon asker({"--admin-socket", path("admin.sock"), "--probe", what}, path("probe"));
+    EXPECT_NE(asker.Wait(), Daemon::kStillRuns);
+    return asker.log();
+  };
+  std::filesystem::create_directory(path("probe"));
+  EXPECT_THAT(probe("live"), HasSubstr("admin.sock"));
+  Start();
+  const auto deadline = std::chrono::steady_clock::now() + Daemon::kPatience;
+  while (!probe("live").empty()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it is not live after 10 s";
+  }
+  EXPECT_THAT(probe("ready"), HasSubstr("the kubelet does not watch vendor.example/nvme"));
+  kubelet_.Start();
+  ASSERT_EQ(kubelet_.WaitForDevices(kResource, 2), absl::OkStatus()) << daemon_->log();
+  EXPECT_EQ(probe("ready"), "");
+  daemon_->Signal(SIGSTOP);
+  EXPECT_THAT(probe("live"), HasSubstr("admin.sock"));
+  daemon_->Signal(SIGCONT);
+  EXPECT_EQ(probe("live"), "");
+}
+
 TEST_F(AdminTest, IsForRootAlone) {
   StartAndList(2);
   EXPECT_EQ(std::filesystem::status(path("admin.sock")).permissions(),
