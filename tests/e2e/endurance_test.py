@@ -45,7 +45,7 @@ class TestEndurance:
     """Plugin and kubelet are killed while the VM reads."""
 
     def test_window_stays(self, endurance):
-        assert len(endurance.windows) == 1 + 2 * KILLS
+        assert len(endurance.windows) == 1 + 2 * KILLS + 1
         assert len(set(endurance.windows)) == 1
         assert chain.knob_window(endurance.windows[0]) != KERNEL_DEFAULT
 
@@ -54,6 +54,10 @@ class TestEndurance:
         assert reservation["pod"]["name"] == "vm-endures-node"
         assert chain.knob_window(" ".join(reservation["window"][key] for key in ("base", "size"))) == \
             chain.knob_window(endurance.windows[0])
+
+    def test_a_plugin_that_hangs_is_started_anew(self, endurance):
+        # Three probes, one in 10 s, each with 5 s to answer, and the grace time of the pod.
+        assert endurance.hung < 60, f"{endurance.hung:.0f} s"
 
     def test_vm_goes_on_reading(self, endurance):
         assert endurance.reads == sorted(set(endurance.reads))

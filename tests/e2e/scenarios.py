@@ -88,6 +88,7 @@ class Endurance:
     """A VM that reads its disk while plugin and kubelet are killed, again and again."""
     kills: int                  # of the plugin
     restarts: int               # of the kubelet
+    hung: float                 # seconds from a stop of the plugin until the kubelet had started it anew
     windows: list[str | None]   # msi_window of the NVMe's group: at first, and after each of them
     held: list[dict]            # reservations of the ledger in the end
     reads: list[int]            # how often the VM had read by then; as `windows`
@@ -255,13 +256,26 @@ def endure(node, kills, restarts):
                      lambda: sum("Got registration request" in line for line in kubelet_log.lines_of(node)[before:]) >= 2,
                      idle_s=30, evidence=lambda: pod_evidence(node, PLUGIN_POD))
             look()
+    with step("the plugin hangs, and the kubelet starts it anew"):
+        node.run("pkill -STOP -x vfio-doorbell-p")
+        hung = time.monotonic()
+        wait_for(node, "the kubelet has started the plugin anew", lambda: _restarts_of(node, PLUGIN_POD) > 0, idle_s=90,
+                 evidence=lambda: pod_evidence(node, PLUGIN_POD))
+        hung = time.monotonic() - hung
+        look()
     held = reservations(node)
     log = pod_output(node, PLUGIN_POD)
     sums = {checksum for count, checksum in reads_of(node, "vm-endures") if count}
     with step("VM vm-endures: end"):
         end_pod(node, "vm-endures", "vm-endures")
     stop_plugin(node)
-    return Endurance(kills, restarts, windows, held, reads, sums, log)
+    return Endurance(kills, restarts, hung, windows, held, reads, sums, log)
+
+
+def _restarts_of(node, pod):
+    """How often the kubelet has started the pod's container again."""
+    found = find_pod(node, pod)
+    return found["status"]["containerStatuses"][0]["restartCount"] if found else 0
 
 
 def reboot(node):
