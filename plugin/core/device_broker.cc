@@ -230,7 +230,17 @@ void DeviceBroker::ServeReconfigure(Config next, const Reconfigured& done) {
     done(offers.status());
     return;
   }
-  if (config_.pool != change.config.pool) reservations_.SetPool(change.config.pool);
+  if (config_.pool != change.config.pool) {
+    // Outside of its pool the next daemon would not look for what this one has not written down.
+    books_.Changed();
+    if (const absl::Status status = books_.Save(); !status.ok()) {
+      done(absl::UnavailableError(
+          fmt::format("the pool stays as it is while the ledger cannot be written: {}",
+                      std::string(status.message()))));
+      return;
+    }
+    reservations_.SetPool(change.config.pool);
+  }
   config_ = change.config;
   if (config_.mode == Mode::kEnforce &&
       reservations_.Adopt(*inventory, *offers, host_.timers.Now()) > 0) {

@@ -54,7 +54,7 @@ void Reconciler::Look(const absl::StatusOr<std::vector<PodDevices>>& listed,
                     {"error", listed.status()}});
     }
   }
-  tools_.reservations.ResetLeftovers();
+  if (tools_.reservations.ResetLeftovers()) tools_.books.Changed();
   if (const absl::Status status = tools_.books.Save(); !status.ok()) {
     failure = std::string(status.message());
     if (failure != last_failure_) {

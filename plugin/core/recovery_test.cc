@@ -275,5 +275,54 @@ TEST_F(RecoveryTest, FollowsAKernelWithoutTheKnobAfterAReboot) {
   EXPECT_EQ(settings_.settings.at(Nvme(1)).window, kFixedWindow);
 }
 
+// The configuration has another pool when the daemon comes back.
+class OtherPoolTest : public fakes::LeaseWorld {
+ protected:
+  void StartWithAnotherPool() {
+    world_.config.pool.start += 8 * fakes::kMiB;
+    world_.config.pool.end += 8 * fakes::kMiB;
+    Start();
+    pods_.status = absl::OkStatus();
+  }
+};
+
+TEST_F(OtherPoolTest, FindsWhatAVmmHeld) {
+  Start();
+  Allocate(kNvme, {Nvme(1), Nvme(2)});
+  knob_.busy = {2};
+  Allocate(kNvme, {Nvme(1)});
+  StartWithAnotherPool();
+  knob_.busy = {};
+  timers_.Advance(1min);
+  EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
+  EXPECT_EQ(knob_.WindowOf(2), kFixedWindow);
+  EXPECT_THAT(ledger(), IsEmpty());
+}
+
+TEST_F(OtherPoolTest, FindsWhatACrashHasLeft) {
+  Start();
+  AdmitVm();
+  ASSERT_EQ(knob_.WindowOf(11), At(1));
+  // It has got the pod's window, and the daemon died before the ledger said so.
+  host_.Find(11)->window = At(0);
+  StartWithAnotherPool();
+  pods_.Remove("vm");
+  timers_.Advance(1min);
+  EXPECT_EQ(knob_.WindowOf(1), kFixedWindow);
+  EXPECT_EQ(knob_.WindowOf(11), kFixedWindow);
+  EXPECT_THAT(ledger(), IsEmpty());
+}
+
+TEST_F(OtherPoolTest, IsRefusedWhileTheLedgerCannotBeWritten) {
+  Start();
+  Config next = world_.config;
+  next.pool.start += fakes::kMiB;
+  world_.ledger.save_status = absl::ResourceExhaustedError("no space left on device");
+  absl::Status refusal;
+  world_.broker().Reconfigure(next, [&refusal](const auto& change) { refusal = change.status(); });
+  EXPECT_TRUE(absl::IsUnavailable(refusal)) << refusal;
+  EXPECT_EQ(world_.broker().pool().start, world_.config.pool.start);
+}
+
 }  // namespace
 }  // namespace dp::core

@@ -80,7 +80,14 @@ Reservations::Reservations(Pool pool, MsiWindowKnob& knob, SettingsStore& settin
 
 void Reservations::Restore(const Ledger& ledger, bool rebooted, Time now) {
   for (const Reservation& reservation : ledger.reservations) {
+    if (reservation.allocations.empty()) continue;
     if (reservation.window) pool_.Claim(*reservation.window);
+    // A device is once somebody's; else it is what somebody before has left.
+    const Holding& first = reservation.allocations.front().holdings.front();
+    if (reservation.window && Find(first.device).lease != nullptr) {
+      leftovers_.push_back({.holding = first, .window = *reservation.window});
+      continue;
+    }
     leases_.push_back({.reservation = reservation, .last_seen = now});
     leases_.back().reservation.started &= !rebooted;
   }
@@ -90,11 +97,11 @@ std::size_t Reservations::Adopt(const Inventory& inventory, std::span<const Reso
                                 Time now) {
   std::map<Window, Reservation> found;
   for (const Group& group : inventory.groups) {
-    if (group.knob != Knob::kPresent || !group.window || !pool_.Overlaps(*group.window)) continue;
+    if (group.knob != Knob::kPresent || !group.window || !IsOurs(*group.window)) continue;
     const std::string device = DeviceIdOf(group);
     const bool left_over =
         std::any_of(leftovers_.begin(), leftovers_.end(), [&](const Leftover& leftover) {
-          return leftover.group == group.number && leftover.window == group.window;
+          return leftover.holding.group == group.number && leftover.window == group.window;
         });
     if (left_over) continue;
     if (const Found known = Find(device); known.lease != nullptr) {
@@ -103,7 +110,11 @@ std::size_t Reservations::Adopt(const Inventory& inventory, std::span<const Reso
       // The daemon ended between writing the group and writing the ledger, which is right: what it
       // does not say has not been promised to anybody.
       pool_.Claim(*group.window);
-      leftovers_.push_back({.device = device, .group = group.number, .window = *group.window});
+      leftovers_.push_back({.holding = {.device = device,
+                                        .group = group.number,
+                                        .members = MembersOf(group),
+                                        .reserved = true},
+                            .window = *group.window});
       continue;
     }
     Reservation& reservation = found[*group.window];
@@ -120,6 +131,13 @@ std::size_t Reservations::Adopt(const Inventory& inventory, std::span<const Reso
     leases_.push_back({.reservation = std::move(reservation), .last_seen = now});
   }
   return found.size();
+}
+
+// The pool may have been another one when it was written.
+bool Reservations::IsOurs(const Window& window) const {
+  return pool_.Overlaps(window) ||
+         std::any_of(leases_.begin(), leases_.end(),
+                     [&window](const Lease& lease) { return lease.reservation.window == window; });
 }
 
 void Reservations::AdoptSettings(std::span<const std::string> keys, const Inventory& inventory,
@@ -173,18 +191,34 @@ std::vector<Reservation> Reservations::Snapshot() const {
   std::vector<Reservation> reservations;
   reservations.reserve(leases_.size() + 1);
   for (const Lease& lease : leases_) reservations.push_back(lease.reservation);
+  AddLeftovers(reservations);
   return reservations;
 }
 
 std::vector<Reservation> Reservations::SnapshotAfter(const std::optional<Window>& window,
                                                      const Allocation& allocation) const {
   const std::vector<std::string> devices = DevicesOf(allocation);
-  std::vector<Reservation> reservations = Snapshot();
+  std::vector<Reservation> reservations;
+  reservations.reserve(leases_.size() + 1);
+  for (const Lease& lease : leases_) reservations.push_back(lease.reservation);
   for (Reservation& reservation : reservations) RemoveDevices(reservation, devices);
   std::erase_if(reservations,
                 [](const Reservation& reservation) { return reservation.allocations.empty(); });
   reservations.push_back({.window = window, .pod = std::nullopt, .allocations = {allocation}});
+  AddLeftovers(reservations);
   return reservations;
+}
+
+// Last, so that Restore() tells them from what is somebody's.
+void Reservations::AddLeftovers(std::vector<Reservation>& reservations) const {
+  for (const Leftover& leftover : leftovers_) {
+    Holding holding = leftover.holding;
+    holding.reserved = true;
+    reservations.push_back({.window = leftover.window,
+                            .pod = std::nullopt,
+                            .allocations = {{.resource = {}, .holdings = {std::move(holding)}}},
+                            .started = true});
+  }
 }
 
 void Reservations::EndFormer(std::span<const std::string> devices) {
@@ -206,8 +240,7 @@ void Reservations::End(Lease& lease, std::span<const std::string> but) {
       RemoveSettings(holding.device);
       if (!holding.reserved || !reservation.window) continue;
       pool_.Claim(*reservation.window);
-      leftovers_.push_back(
-          {.device = holding.device, .group = holding.group, .window = *reservation.window});
+      leftovers_.push_back({.holding = holding, .window = *reservation.window});
     }
     std::erase_if(allocation.holdings,
                   [&](const Holding& holding) { return !Contains(but, holding.device); });
@@ -242,11 +275,13 @@ bool Reservations::Reconcile(const PodIndex& pods, Time asked,
       continue;
     }
     if (asked - lease.last_seen < grace || !PutBack(lease)) continue;
-    log::Info("reservation ended",
-              {{"device", reservation.allocations.front().key()},
-               {"pod", reservation.pod ? FormatPod(*reservation.pod) : std::string("unknown")},
-               {"reason", lease.told_held ? base::Reason::kReleasedLate : base::Reason::kPodGone}});
+    const std::string device = reservation.allocations.front().key();
+    const std::string pod = reservation.pod ? FormatPod(*reservation.pod) : std::string("unknown");
     End(lease, {});
+    log::Info("reservation ended",
+              {{"reason", lease.told_held ? base::Reason::kReleasedLate : base::Reason::kPodGone},
+               {"device", device},
+               {"pod", pod}});
     changed = true;
   }
   DropEmpty();
@@ -283,19 +318,20 @@ void Reservations::SeeAll(Time now) {
   for (Lease& lease : leases_) lease.last_seen = std::max(lease.last_seen, now);
 }
 
-void Reservations::ResetLeftovers() {
-  std::erase_if(leftovers_, [this](Leftover& leftover) {
-    if (!ResetOne(leftover)) return false;
-    pool_.Release(leftover.window);
-    return true;
-  });
+bool Reservations::ResetLeftovers() {
+  return std::erase_if(leftovers_, [this](Leftover& leftover) {
+           if (!ResetOne(leftover)) return false;
+           pool_.Release(leftover.window);
+           return true;
+         }) > 0;
 }
 
 std::vector<LeftoverStatus> Reservations::DescribeLeftovers() const {
   std::vector<LeftoverStatus> statuses;
   for (const Leftover& leftover : leftovers_) {
-    statuses.push_back(
-        {.device = leftover.device, .group = leftover.group, .window = leftover.window});
+    statuses.push_back({.device = leftover.holding.device,
+                        .group = leftover.holding.group,
+                        .window = leftover.window});
   }
   return statuses;
 }
@@ -345,8 +381,8 @@ bool Reservations::IsReserved(const Leftover& leftover) const {
     for (const Allocation& allocation : lease.reservation.allocations) {
       for (const Holding& holding : allocation.holdings) {
         // The number alone may be another device's, of before a reboot.
-        if (holding.reserved && holding.device == leftover.device &&
-            holding.group == leftover.group)
+        if (holding.reserved && holding.device == leftover.holding.device &&
+            holding.group == leftover.holding.group)
           return true;
       }
     }
@@ -374,14 +410,15 @@ bool Reservations::ResetOne(Leftover& leftover) {
   // The pod of one that was meant to end has it again.
   if (IsReserved(leftover)) return true;
   absl::Status status;
-  const Parting parting = Part(leftover.device, leftover.group, leftover.window, status);
+  const Parting parting =
+      Part(leftover.holding.device, leftover.holding.group, leftover.window, status);
   if (parting == Parting::kGone) return true;
   if (!std::exchange(leftover.told, true)) {
     log::Warning("window still held",
                  {{"reason", parting == Parting::kHeld ? base::Reason::kGroupBusy
                                                        : base::Reason::kResetRefused},
-                  {"device", leftover.device},
-                  {"group", leftover.group},
+                  {"device", leftover.holding.device},
+                  {"group", leftover.holding.group},
                   {"error", status}});
   }
   return false;
@@ -432,7 +469,7 @@ std::string Reservations::DescribeHolders() const {
                                       : "device " + reservation.allocations.front().key());
   }
   for (const Leftover& leftover : leftovers_) {
-    holders.push_back(fmt::format("device {}, whose pod has gone", leftover.device));
+    holders.push_back(fmt::format("device {}, whose pod has gone", leftover.holding.device));
   }
   const std::size_t count = holders.size();
   holders.resize(std::min(count, kNamed));
@@ -463,7 +500,7 @@ void Reservations::GiveBack(Window window, const Allocation& allocation,
   for (const Holding& holding : allocation.holdings) {
     if (std::find(stuck.begin(), stuck.end(), holding.group) == stuck.end()) continue;
     pool_.Claim(window);
-    leftovers_.push_back({.device = holding.device, .group = holding.group, .window = window});
+    leftovers_.push_back({.holding = holding, .window = window});
   }
   pool_.Release(window);
 }

@@ -56,9 +56,9 @@ class Reservations {
 
   // At start, first: what the ledger has. After a reboot no container of it is running.
   void Restore(const Ledger& ledger, bool rebooted, Time now);
-  // At start, second, and after SetPool(): every window of the pool that the kernel has in force
-  // and the record does not know, ours or not, as a reservation of a pod that is not known. Groups
-  // with the same window are one. Returns how many windows.
+  // At start, second, and after SetPool(): every window of the pool, or of a reservation, that the
+  // kernel has in force where the record does not know it, ours or not, as a reservation of a pod
+  // that is not known. Groups with the same window are one. Returns how many windows.
   std::size_t Adopt(const Inventory& inventory, std::span<const ResourceOffers> offers, Time now);
 
   // At start, third: settings that neither has anything about, as an allocation that is observed
@@ -76,7 +76,8 @@ class Reservations {
   // All leases, the oldest first.
   [[nodiscard]] const std::list<Lease>& leases() const { return leases_; }
 
-  // What is to be kept on disk.
+  // What is to be kept on disk. Of a window that is nobody's any more nothing else may know, once
+  // the pool is another one; it is kept as one of a pod that is not known.
   [[nodiscard]] std::vector<Reservation> Snapshot() const;
   // The same, as it will be after Commit() with these arguments.
   [[nodiscard]] std::vector<Reservation> SnapshotAfter(const std::optional<Window>& window,
@@ -92,8 +93,8 @@ class Reservations {
   void SeeAll(Time now);
 
   // Puts groups back to the default whose windows are nobody's any more, as far as the kernel lets
-  // it.
-  void ResetLeftovers();
+  // it. Returns whether there was one.
+  bool ResetLeftovers();
 
   // A window for an allocation of `devices`, to be followed by Commit() or GiveBack().
   // ResourceExhausted: names the pool, its size and its holders.
@@ -128,8 +129,7 @@ class Reservations {
  private:
   // A group that still has a window which is nobody's. It holds a claim on the window.
   struct Leftover {
-    std::string device;
-    std::uint32_t group = 0;
+    Holding holding;
     Window window;
     bool told = false;  // that it is still held
   };
@@ -137,6 +137,7 @@ class Reservations {
   // What a group that is to have its window no longer says to that.
   enum class Parting { kGone, kHeld, kRefused };
 
+  [[nodiscard]] bool IsOurs(const Window& window) const;
   bool PutBack(Lease& lease);
   void End(Lease& lease, std::span<const std::string> but);
   void DropEmpty();
@@ -144,6 +145,7 @@ class Reservations {
   [[nodiscard]] bool IsSharedWithOthers(const Lease& lease) const;
   bool ResetOne(Leftover& leftover);
   Parting Part(const std::string& device, std::uint32_t group, Window window, absl::Status& status);
+  void AddLeftovers(std::vector<Reservation>& reservations) const;
   void RemoveSettings(const std::string& key);
   [[nodiscard]] std::string DescribeHolders() const;
 

@@ -86,7 +86,7 @@ TEST_F(LeaseTest, GivesAPodOneWindowAndTakesItBack) {
   EXPECT_EQ(Ledger()[0]["pod"]["name"], "vm");
 
   pods_.SetPods(std::vector<core::PodDevices>{});
-  ASSERT_TRUE(daemon_->WaitForLog("window released", 2)) << daemon_->log();
+  ASSERT_TRUE(daemon_->WaitForLog("reservation ended")) << daemon_->log();
   EXPECT_EQ(WindowOf(11), "default");
   EXPECT_EQ(WindowOf(12), "default");
   EXPECT_FALSE(std::filesystem::exists(path("state/") + kNvmeDevice));

@@ -32,6 +32,7 @@ rc::Gen<Step> AnyStep() {
                                                       {4, Event::kKillSoon},
                                                       {2, Event::kRestartKubelet},
                                                       {1, Event::kReboot},
+                                                      {1, Event::kReload},
                                                       {2, Event::kPlug},
                                                       {6, Event::kWait},
                                                       {2, Event::kListing},
@@ -59,7 +60,7 @@ TEST(ModelTest, NoWindowHasTwoOwnersAndNoOwnerLacksItsWindow) {
   EXPECT_TRUE(holds);
   for (const auto& [what, count] : Node::Counts()) std::cout << count << " " << what << "\n";
   // Else the sequences would go nowhere.
-  for (const char* what : {"admitted", "started", "deleted", "pool dry", "reboots"}) {
+  for (const char* what : {"admitted", "started", "deleted", "pool dry", "reboots", "reloads"}) {
     EXPECT_GT(Node::Counts()[what], 0) << what;
   }
 }

@@ -10,10 +10,11 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::size_t kResources = 2;
 constexpr std::uint32_t kDevicesOfEach = 4;
-// Fewer than devices, so that it runs dry.
-constexpr std::uint64_t kWindows = 5;
+constexpr std::uint64_t kPoolStart = 0x09100000;
+// Of the devices of the second resource: all of them, or two.
+constexpr char kWide[] = "0000:1*";
+constexpr char kNarrow[] = "0000:1[01]:*";
 constexpr seconds kPreStartLimit{30};  // of the kubelet
 constexpr seconds kListLimit{5};       // of PodLister
 
@@ -26,10 +27,10 @@ void Count(const std::string& what) { ++Node::Counts()[what]; }
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, Event event) {
-  constexpr const char* kNames[] = {"admit",     "admit and reject", "start",     "open",
-                                    "exit",      "delete",           "let go",    "kill",
-                                    "kill soon", "restart kubelet",  "reboot",    "plug",
-                                    "wait",      "listing",          "full disk", "lose ledger"};
+  constexpr const char* kNames[] = {
+      "admit",   "admit and reject", "start",           "open",   "exit",   "delete", "let go",
+      "kill",    "kill soon",        "restart kubelet", "reboot", "reload", "plug",   "wait",
+      "listing", "full disk",        "lose ledger"};
   return out << kNames[static_cast<std::size_t>(event)];
 }
 
@@ -59,9 +60,8 @@ Node::Node() {
           fakes::GroupOf(devices_.back().group, {fakes::NvmeFunction(devices_.back().id)}));
     }
   }
-  constexpr std::uint64_t kStart = 0x09100000;
-  config_.pool = {.start = kStart,
-                  .end = kStart + kWindows * core::kWindowGranule,
+  config_.pool = {.start = kPoolStart,
+                  .end = kPoolStart + kWindows * core::kWindowGranule,
                   .window_size = core::kWindowGranule};
   StartDaemon();
 }
@@ -105,6 +105,9 @@ void Node::Happen(Event event, std::uint32_t a, std::uint32_t b) {
     case Event::kReboot:
       Reboot(a);
       break;
+    case Event::kReload:
+      Reload(a);
+      break;
     case Event::kPlug:
       Plug(a);
       break;
@@ -119,6 +122,8 @@ void Node::Happen(Event event, std::uint32_t a, std::uint32_t b) {
           a % 4 == 0 ? absl::ResourceExhaustedError("no space left on device") : absl::OkStatus();
       break;
     case Event::kLoseLedger:
+      // Of a window outside of the pool nobody would know then that it is ours.
+      if (HasWindowsOutsideThePool()) break;
       run_->life.Die();
       ledger_.ledger.reset();
       // Which of them were started, nobody knows any more.
@@ -339,7 +344,7 @@ void Node::StartContainer(std::uint32_t a, std::uint32_t b) {
     for (const Share& share : other.shares) {
       for (std::size_t i = 0; i < share.devices.size(); ++i) {
         const Device& device = Find(share.devices[i]);
-        all_there &= device.plugged && device.group == share.groups[i];
+        all_there &= IsOffered(device) && device.group == share.groups[i];
       }
     }
   }
@@ -447,6 +452,35 @@ void Node::Reboot(std::uint32_t a) {
   Count("reboots");
 }
 
+// The next daemon begins with it, if this one dies on the way; one that is refused is taken back.
+void Node::Reload(std::uint32_t a) {
+  if (!Answers()) return;
+  const core::Config former = config_;
+  config_.pool.start = kPoolStart + a % 4 * core::kWindowGranule;
+  config_.pool.end = config_.pool.start + kWindows * core::kWindowGranule;
+  config_.resources[1].selectors[0].addresses = {a / 4 % 2 == 0 ? kWide : kNarrow};
+  run_->broker->Reconfigure(config_,
+                            [this, former](const absl::StatusOr<core::ConfigChange>& change) {
+                              if (!change.ok()) config_ = former;
+                              Count(change.ok() ? "reloads" : "reloads that were refused");
+                            });
+}
+
+bool Node::HasWindowsOutsideThePool() const {
+  return std::any_of(
+      host_.inventory.groups.begin(), host_.inventory.groups.end(),
+      [this](const core::Group& group) {
+        return group.window != core::kFixedWindow &&
+               (group.window->base < config_.pool.start || group.window->base >= config_.pool.end);
+      });
+}
+
+bool Node::IsOffered(const Device& device) const {
+  return device.plugged &&
+         (device.resource != 1 || config_.resources[1].selectors[0].addresses[0] == kWide ||
+          device.id < "0000:12");
+}
+
 void Node::Plug(std::uint32_t a) {
   Device& device = devices_[a % devices_.size()];
   if (device.plugged) {
@@ -485,79 +519,6 @@ void Node::Quiesce() {
   if (!Answers()) StartDaemon();
   run_->broker->Rescan();
   Wait(seconds(60));
-}
-
-std::string Node::Broken() {
-  std::map<core::Window, std::string> owners;
-  for (const auto& pod : pods_) {
-    std::set<core::Window> windows;
-    for (const Container& container : pod->containers) {
-      if (!container.running) continue;
-      for (const auto& [id, told] : container.told) {
-        const Device& device = Find(id);
-        const core::Window in_force = *host_.Find(device.group)->window;
-        if (in_force != told) {
-          return fmt::format("{} of {} was told {} and has {}", id, pod->name,
-                             core::FormatWindow(told), core::FormatWindow(in_force));
-        }
-        if (in_force == core::kFixedWindow) {
-          return fmt::format("{} of {} has no window of its own", id, pod->name);
-        }
-        const auto [owner, fresh] = owners.emplace(in_force, pod->name);
-        if (!fresh && owner->second != pod->name) {
-          return fmt::format("{} and {} both have {}", owner->second, pod->name,
-                             core::FormatWindow(in_force));
-        }
-        windows.insert(in_force);
-        if (!Answers()) continue;
-        const core::Reservation* reservation = FindReservation(id);
-        if (reservation == nullptr || reservation->window != in_force)
-          return fmt::format("{} of {} is not in the ledger", id, pod->name);
-      }
-    }
-    if (pod->one_window && windows.size() > 1) {
-      return fmt::format("{} has {} windows", pod->name, windows.size());
-    }
-  }
-  if (!Answers()) return {};
-  run_->broker->Rescan();
-  for (std::size_t resource = 0; resource < kResources; ++resource) {
-    for (const Device& device : devices_) {
-      if (device.resource != resource) continue;
-      const bool offered = run_->broker->offers()[resource].Find(device.id) != nullptr;
-      if (offered != device.plugged) {
-        return fmt::format("{} is {}offered and {}there", device.id, offered ? "" : "not ",
-                           device.plugged ? "" : "not ");
-      }
-    }
-  }
-  return {};
-}
-
-std::string Node::Leftover() {
-  if (!Answers()) return "the daemon does not start";
-  for (const core::Group& group : host_.inventory.groups) {
-    if (group.window != core::kFixedWindow) {
-      return fmt::format("group {} has {}", group.number, core::FormatWindow(*group.window));
-    }
-  }
-  if (!ledger_.ledger->reservations.empty()) {
-    return fmt::format("the ledger has {} reservations", ledger_.ledger->reservations.size());
-  }
-  if (!settings_.settings.empty()) {
-    return fmt::format("settings of {}", settings_.settings.begin()->first);
-  }
-  // The whole pool can be had.
-  for (std::uint64_t window = 0; window < kWindows; ++window) {
-    const auto share = Choose(window % kResources, 1);
-    if (!share) return "a device is not free";
-    if (const absl::Status status = CallAllocate(*share); !status.ok()) {
-      return std::string(status.message());
-    }
-    pods_.push_back(std::make_unique<Pod>(
-        Pod{.name = std::to_string(window), .containers = {{.shares = {*share}, .told = {}}}}));
-  }
-  return {};
 }
 
 }  // namespace dp::model

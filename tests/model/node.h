@@ -26,6 +26,10 @@
 
 namespace dp::model {
 
+inline constexpr std::size_t kResources = 2;
+// Of the pool: fewer than devices, so that it runs dry.
+inline constexpr std::uint64_t kWindows = 5;
+
 // What happens to a node. `a` and `b` say to whom and how; any number means something.
 enum class Event {
   kAdmit,           // a pod with up to two containers, each with devices of up to two resources
@@ -39,6 +43,7 @@ enum class Event {
   kKillSoon,        // the daemon, between two of its next effects
   kRestartKubelet,  // which lists no pods for some seconds, or for longer than the grace time
   kReboot,          // with other group numbers or the same
+  kReload,          // another pool, and devices that are offered no more, or again
   kPlug,            // a device is taken out, or put in again
   kWait,            // some seconds
   kListing,         // the PodResources API is there, absent, slow or broken
@@ -125,6 +130,7 @@ class Node {
   void Exit(std::uint32_t a, std::uint32_t b);
   void Delete(std::uint32_t a, std::uint32_t b);
   void Reboot(std::uint32_t a);
+  void Reload(std::uint32_t a);
   void Plug(std::uint32_t a);
   void Close(Container& container, bool stuck);
   void StartDaemon();
@@ -137,6 +143,8 @@ class Node {
   [[nodiscard]] bool Answers() const { return run_ && !run_->life.dead() && run_->broker; }
   Device& Find(std::string_view id);
   [[nodiscard]] bool IsBusy(const Share& share);
+  [[nodiscard]] bool HasWindowsOutsideThePool() const;
+  [[nodiscard]] bool IsOffered(const Device& device) const;
   [[nodiscard]] const core::Reservation* FindReservation(std::string_view device) const;
   [[nodiscard]] std::vector<core::PodDevices> Listed() const;
 
