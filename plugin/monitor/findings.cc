@@ -27,13 +27,28 @@ std::string Some(const std::vector<std::string>& names) {
 // What a pod that has the device would find: it is not as it was given out, or its window is not in
 // force. That its pod's name is not known, or that a request made no sense, is no such thing.
 bool IsOfTheDevice(std::string_view reason) {
+  using base::Reason;
   static constexpr std::array kReasons = {
-      base::Reason::kDeviceNotReady,   base::Reason::kGroupChanged,
-      base::Reason::kGroupBusy,        base::Reason::kWindowNotSet,
-      base::Reason::kLedgerNotWritten, base::Reason::kSettingsNotWritten,
+      // It could not be offered as it is now.
+      Reason::kNoDriver,
+      Reason::kForeignDriver,
+      Reason::kForeignSibling,
+      Reason::kGraceWindowMoved,
+      Reason::kNoIommufd,
+      Reason::kNoDeviceNode,
+      Reason::kDriverChanging,
+      Reason::kDriverBlocks,
+      Reason::kDeviceGone,
+      // It was refused.
+      Reason::kDeviceNotReady,
+      Reason::kGroupChanged,
+      Reason::kGroupBusy,
+      Reason::kWindowNotSet,
+      Reason::kLedgerNotWritten,
+      Reason::kSettingsNotWritten,
   };
   return std::any_of(kReasons.begin(), kReasons.end(),
-                     [reason](base::Reason one) { return base::WordOf(one) == reason; });
+                     [reason](Reason one) { return base::WordOf(one) == reason; });
 }
 
 // A failure from before the device came into its state is over.
