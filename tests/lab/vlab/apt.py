@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""arm64 packages of the machine's own Debian, without touching the machine's APT.
+"""Packages of the machine's own Debian, without touching the machine's APT: arm64 unless said otherwise.
 
-A private APT (own lists, status and cache, architecture arm64) uses the sources the machine
-already trusts. Packages are only ever unpacked: no maintainer script runs.
+A private APT for each architecture (own lists, status and cache) uses the sources the machine
+already trusts. Packages are only ever unpacked: no maintainer script runs, no service starts.
 """
 
 import os
@@ -18,19 +18,27 @@ UNWANTED = ["./usr/share/" + d + "/*" for d in
             ("doc", "man", "info", "locale", "lintian", "bug", "perl", "zoneinfo", "bash-completion")]
 
 
-def packages(kind, names, closure=True):
+NODE = "arm64"
+
+
+def packages(kind, names, closure=True, architecture=NODE):
     """A cache entry with the .debs of `names` and, as a `closure`, everything they depend on.
 
     The versions are those the machine's sources offer when the entry is first made; they stay
     until the entry is removed or `names` changes.
     """
     fetch = _fetch_closure if closure else _fetch_named
-    return cache.entry(f"debs-{kind}", [_release(), *names], lambda place: fetch(names, place))
+    return cache.entry(f"debs-{kind}", [_release(), *names], lambda place: fetch(names, place, architecture))
+
+
+def machine_architecture():
+    """That of this machine: "amd64"."""
+    return tools.run("dpkg", "--print-architecture").strip()
 
 
 def newest(pattern):
     """The package with the highest version whose name matches the regular expression."""
-    listing = _apt("apt-cache", "search", "--names-only", pattern)
+    listing = _apt(NODE, "apt-cache", "search", "--names-only", pattern)
     names = [line.split()[0] for line in listing.splitlines()]
     if not names:
         raise LabError(f"no arm64 package is called {pattern}")
@@ -58,29 +66,34 @@ def _release():
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
-def _sources():
-    """The machine's Debian sources as one-line entries for arm64."""
+def _sources(architecture):
+    """The machine's Debian sources as one-line entries for an architecture."""
     form = "$(ORIGIN)|$(CREATED_BY)|$(SITE) $(RELEASE) $(COMPONENT)"
     targets = tools.run("apt-get", "indextargets", "--format", form)
     places = sorted({line.split("|")[2] for line in targets.splitlines()
                      if line.startswith("Debian|Packages|")})
     if not places:
         raise LabError("this machine's APT knows no Debian packages: run apt-get update")
-    return "".join(f"deb [arch=arm64] {place}\n" for place in places)
+    return "".join(f"deb [arch={architecture}] {place}\n" for place in places)
 
 
-def _configure(state):
+def _state(architecture):
+    """Where the private APT of an architecture lives."""
+    return cache.root() / ("apt" if architecture == NODE else f"apt-{architecture}")
+
+
+def _configure(state, architecture):
     """Writes the private APT's configuration below `state`; returns the file."""
     for part in ("lists/partial", "archives/partial"):
         (state / part).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
-    (state / "sources.list").write_text(_sources())
+    (state / "sources.list").write_text(_sources(architecture))
     # The machine's way to the mirrors (proxies) is kept; its hooks are not.
     acquire = tools.run("apt-config", "dump", "Acquire")
     conf = state / "apt.conf"
     conf.write_text(f"""{acquire}
-APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; }};
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
@@ -99,11 +112,11 @@ Dir::Etc::preferencesparts "-";
     return conf
 
 
-def _apt(*command, directory=None):
+def _apt(architecture, *command, directory=None):
     """Runs a command of the private APT in `directory` and returns what it printed."""
-    state = cache.root() / "apt"
+    state = _state(architecture)
     with cache.locked(cache.root() / "apt.lock"):
-        environment = os.environ | {"APT_CONFIG": str(_configure(state)), "LC_ALL": "C.UTF-8"}
+        environment = os.environ | {"APT_CONFIG": str(_configure(state, architecture)), "LC_ALL": "C.UTF-8"}
 
         def run(*words):
             return tools.run(*words, env=environment, cwd=directory)
@@ -118,17 +131,17 @@ def _apt(*command, directory=None):
             return run(*command)
 
 
-def _fetch_closure(names, place):
-    _apt("apt-get", "install", "--yes", "--download-only", *names)
+def _fetch_closure(names, place, architecture):
+    _apt(architecture, "apt-get", "install", "--yes", "--download-only", *names)
     # Asked with an empty archive directory, APT names every file of the closure, not only new ones.
-    listing = _apt("apt-get", "install", "--yes", "--print-uris",
+    listing = _apt(architecture, "apt-get", "install", "--yes", "--print-uris",
                    "-o", f"Dir::Cache::archives={place}", *names)
     for leftover in place.iterdir():
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    archives = cache.root() / "apt" / "archives"
+    archives = _state(architecture) / "archives"
     for name in re.findall(r"^'[^']+' (\S+\.deb) \d+", listing, re.MULTILINE):
         os.link(archives / name, place / name)
 
 
-def _fetch_named(names, place):
-    _apt("apt-get", "download", *names, directory=place)
+def _fetch_named(names, place, architecture):
+    _apt(architecture, "apt-get", "download", *names, directory=place)
