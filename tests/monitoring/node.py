@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node to be watched: the real daemon in a world that is played, the real monitor, and a real Prometheus.
+
+All of it lives in a network namespace that has nothing but a loopback interface, so nothing of it can reach anything, or be
+reached; and in a mount namespace, so that files can be made read-only for root as well.
+"""
+
+import ctypes
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import yaml
+
+import programs
+
+from vlab import processes, tools, waiting
+from vlab.errors import LabError
+
+ROOT = programs.ROOT
+BUILD = ROOT / "build" / os.environ.get("VFIO_DOORBELL_PRESET", "release")
+DAEMON = BUILD / "plugin" / "vfio-doorbell-plugin"
+MONITOR = BUILD / "plugin" / "vfio-doorbell-monitor"
+WORLD = BUILD / "tests" / "monitoring" / "monitoring_world"
+ALERTS = ROOT / "monitoring" / "alerts.yaml"
+CLONE_NEWNS = 0x00020000  # sched.h
+CLONE_NEWNET = 0x40000000
+MONITOR_ADDRESS = "127.0.0.1:9465"
+PROMETHEUS_ADDRESS = "127.0.0.1:9090"
+RESOURCE = "vendor.example/nvme"
+WINDOWS = 16
+KIB = 1024
+
+
+def enter_own_namespaces():
+    """Moves this process, and what it starts from now on, to where it can do no harm."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET | CLONE_NEWNS) != 0:
+        raise LabError(f"unshare: {os.strerror(ctypes.get_errno())}; the test needs root")
+    tools.run("mount", "--make-rprivate", "/")
+    tools.run("ip", "link", "set", "lo", "up")
+
+
+def device(number):
+    return f"0000:01:{number:02x}.0"
+
+
+def get(address, path, timeout_s=15):
+    """Status and text of a page; status 0: nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=timeout_s) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
+class World:
+    """What is around the daemon (world.cc)."""
+
+    def __init__(self, folder, devices):
+        self._process = subprocess.Popen(processes.bound_to_us([WORLD, folder, str(devices)]), stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True)
+        self.sysfs = self._process.stdout.readline().strip()
+
+    def ask(self, command):
+        """Its answer: "ok", or what went wrong."""
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def do(self, command):
+        answer = self.ask(command)
+        if answer != "ok":
+            raise LabError(f"{command}: {answer}")
+
+    def window_file(self, number):
+        return f"{self.sysfs}/kernel/iommu_groups/{10 + number}/msi_window"
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+class Prometheus:
+    def __init__(self, folder, every_s=1):
+        self._folder = folder
+        folder.mkdir()
+        config = {"global": {"scrape_interval": f"{every_s}s", "evaluation_interval": f"{every_s}s"},
+                  "rule_files": [str(ALERTS)],
+                  "scrape_configs": [{"job_name": "vfio-doorbell",
+                                      "static_configs": [{"targets": [MONITOR_ADDRESS], "labels": {"instance": "node-a"}}]}]}
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        self._process = processes.Process.start(
+            [programs.prometheus() / "prometheus", f"--config.file={folder / 'prometheus.yml'}",
+             f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={PROMETHEUS_ADDRESS}"],
+            folder / "prometheus.log", folder, bound=True)
+        waiting.wait_for("Prometheus is ready", lambda: get(PROMETHEUS_ADDRESS, "/-/ready")[0] == 200, 10,
+                         evidence=lambda: (folder / "prometheus.log").read_text(encoding="utf-8")[-2000:])
+
+    def _api(self, path, **parameters):
+        status, text = get(PROMETHEUS_ADDRESS, f"/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
+        if status != 200:
+            raise LabError(f"{path} {parameters}: {status} {text}")
+        return json.loads(text)["data"]
+
+    def query(self, expression):
+        """The series that the expression yields now."""
+        return self._api("query", query=expression)["result"]
+
+    def value(self, expression):
+        """Of the one series that it yields; None: of none, or of several."""
+        found = self.query(expression)
+        return float(found[0]["value"][1]) if len(found) == 1 else None
+
+    def history(self, expression, seconds, step_s):
+        """The series of the last `seconds`, as [time, value] each."""
+        now = self.value("time()")
+        return self._api("query_range", query=expression, start=now - seconds, end=now, step=step_s)["result"]
+
+    def rules(self):
+        return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
+
+    def wait_for(self, expression, idle_s=15):
+        waiting.wait_for(f"Prometheus finds something for `{expression}`", lambda: self.query(expression), idle_s)
+
+    def wait_for_value(self, expression, value, idle_s=15):
+        waiting.wait_for(f"`{expression}` is {value}", lambda: self.value(expression) == value, idle_s,
+                         evidence=lambda: f"it is {self.value(expression)}")
+
+    def close(self):
+        self._process.stop()
+
+
+class Node:
+    """Of `devices` devices, all of RESOURCE."""
+
+    def __init__(self, folder, devices):
+        self.folder = folder
+        self.world = World(folder, devices)
+        self._devices = devices
+        self.reserved = set()
+        self._daemon = None
+        self._monitor = None
+        for name in ("state", "data", "cdi"):
+            (folder / name).mkdir()
+        # To be made read-only.
+        tools.run("mount", "-t", "tmpfs", "ledger", folder / "data")
+        self.configure()
+        self.world.do("pods start")
+        self.world.do("kubelet start")
+
+    def configure(self, text=None):
+        """Changes the configuration, to a good one without `text`."""
+        end = 0x09100000 + WINDOWS * 0x00100000
+        good = {"version": "v1", "window": {"pool": {"start": 0x09100000, "end": end}},
+                "resources": [{"name": RESOURCE, "selectors": [{"vendor": "1b36"}]}]}
+        new = self.folder / "config.new"
+        new.write_text(text or yaml.safe_dump(good), encoding="utf-8")
+        new.rename(self.folder / "config.yaml")
+
+    def start_daemon(self):
+        places = {"config": "config.yaml", "kubelet-dir": "plugins", "dev-root": "dev", "state-dir": "state", "cdi-dir": "cdi",
+                  "data-dir": "data", "pod-resources-socket": "pods.sock"}
+        self._daemon = processes.Process.start(
+            [DAEMON, f"--sysfs-root={self.world.sysfs}", "--rescan-interval=1", "--release-grace=1",
+             *(f"--{flag}={self.folder / name}" for flag, name in places.items())],
+            self.folder / "daemon.log", self.folder, bound=True)
+        answer = self.world.ask(f"wait {RESOURCE} {self._devices}")
+        if answer != "ok":
+            raise LabError(f"{answer}\n{self.log('daemon')}")
+
+    def start_monitor(self):
+        self._monitor = processes.Process.start(
+            [MONITOR, f"--admin-socket={self.folder / 'state' / 'admin.sock'}", f"--http-address={MONITOR_ADDRESS}"],
+            self.folder / "monitor.log", self.folder, bound=True)
+        waiting.wait_for("the monitor listens", lambda: self.page("/livez/monitor")[0] == 200, 5,
+                         evidence=lambda: self.log("monitor"))
+
+    def stop_daemon(self):
+        self._daemon.stop()
+
+    def stop_monitor(self):
+        self._monitor.stop()
+
+    def signal_daemon(self, number):
+        os.kill(self._daemon.pid, number)
+
+    @staticmethod
+    def page(path):
+        return get(MONITOR_ADDRESS, path)
+
+    def reserve(self, count):
+        """Has the first `count` devices be those of a pod, each of its own, and all others free."""
+        for number in range(self._devices):
+            if number < count and number not in self.reserved:
+                self.world.do(f"allocate {RESOURCE} {device(number)}")
+                self.world.do(f"start {RESOURCE} {device(number)}")
+                self.reserved.add(number)
+            elif number >= count and number in self.reserved:
+                self.world.do(f"end {device(number)}")
+                self.reserved.remove(number)
+        self.wait_for_windows(count)
+
+    def wait_for_windows(self, count):
+        """Until as many are reserved: it takes some seconds until one goes back."""
+        waiting.wait_for(f"{count} windows are reserved",
+                         lambda: f"\nvfio_doorbell_pool_windows_free {WINDOWS - count}\n" in self.page("/metrics")[1], 10,
+                         evidence=lambda: self.log("daemon"))
+
+    def anonymous_kib(self):
+        """Of the monitor."""
+        with open(f"/proc/{self._monitor.pid}/smaps_rollup", encoding="ascii") as rollup:
+            return int(next(line for line in rollup if line.startswith("Anonymous:")).split()[1])
+
+    def log(self, name):
+        return "\n".join((self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+
+    def close(self):
+        for process in (self._monitor, self._daemon):
+            if process:
+                process.stop()
+        self.world.close()
+        tools.run("umount", self.folder / "data")

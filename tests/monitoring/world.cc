@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plays what is around a daemon, for tests/monitoring: a kubelet and its pods, and a sysfs with
+// devices. It does what it is told, one command on each line of standard input, and answers each
+// with a line: "ok", or what went wrong.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "plugin/base/parse.h"
+#include "tests/fakes/fake_kubelet.h"
+#include "tests/fakes/fake_pod_resources.h"
+#include "tests/fakes/msi_window_kernel.h"
+#include "tests/fakes/sysfs_tree.h"
+
+namespace dp::monitoring {
+namespace {
+
+constexpr std::uint32_t kFirstGroup = 10;
+
+class World {
+ public:
+  // `folder` is there. `devices` functions on vfio-pci, each alone in its group.
+  World(const std::string& folder, std::uint32_t devices)
+      : kubelet_(Made(folder + "/plugins")), pods_(folder + "/pods.sock") {
+    Made(folder + "/dev/vfio/devices");
+    for (std::uint32_t i = 0; i < devices; ++i) {
+      sysfs_.AddPciFunction({.address = AddressOf(i), .group = kFirstGroup + i});
+      sysfs_.SetMsiWindow(kFirstGroup + i, "0x08000000 0x00100000");
+      kernel_.Add(kFirstGroup + i, fmt::format("{}/{}/msi_window", sysfs_.path(),
+                                               fakes::SysfsTree::GroupDirectory(kFirstGroup + i)));
+    }
+  }
+
+  [[nodiscard]] const std::string& sysfs() const { return sysfs_.path(); }
+
+  std::string Do(const std::string& line) {
+    std::istringstream words(line);
+    std::string command;
+    std::string first;
+    std::string second;
+    words >> command >> first >> second;
+    if (command == "kubelet")
+      return Switch(
+          first, [&] { kubelet_.Start(); }, [&] { kubelet_.Stop(); });
+    if (command == "pods")
+      return Switch(
+          first, [&] { pods_.Start(); }, [&] { pods_.Stop(); });
+    if (command == "wait") return Say(kubelet_.WaitForAllocatable(first, std::stoul(second)));
+    if (command == "allocate") return Allocate(first, second);
+    if (command == "start") return Say(kubelet_.PreStartContainer(first, {second}));
+    if (command == "end") return End(first);
+    if (command == "driver") return SetDriver(first, second);
+    if (command == "sibling") return AddSibling(first, second);
+    if (command == "alone") return RemoveSibling(first);
+    return "no such command: " + line;
+  }
+
+ private:
+  static std::string Made(const std::string& folder) {
+    std::filesystem::create_directories(folder);
+    return folder;
+  }
+  static std::string AddressOf(std::uint32_t number) {
+    return fmt::format("0000:01:{:02x}.0", number);
+  }
+  static std::uint32_t NumberOf(const std::string& address) {
+    return base::ParseHex<std::uint32_t>(address.substr(8, 2)).value();
+  }
+  static std::string Say(const absl::Status& status) {
+    return status.ok() ? "ok" : std::string(status.message());
+  }
+  static std::string Say(const grpc::Status& status) {
+    return status.ok() ? "ok" : status.error_message();
+  }
+  static std::string Switch(const std::string& state, const std::function<void()>& start,
+                            const std::function<void()>& stop) {
+    (state == "start" ? start : stop)();
+    return "ok";
+  }
+
+  // To a pod of its own.
+  std::string Allocate(const std::string& resource, const std::string& device) {
+    const grpc::Status status = kubelet_.Allocate(resource, {device}, nullptr);
+    if (!status.ok()) return status.error_message();
+    given_[device] = {.pod = {.space = "default", .name = "vm-" + std::to_string(NumberOf(device))},
+                      .container = "compute",
+                      .resource = resource,
+                      .devices = {device}};
+    return ListPods();
+  }
+  std::string End(const std::string& device) {
+    given_.erase(device);
+    return ListPods();
+  }
+  std::string ListPods() {
+    std::vector<core::PodDevices> list;
+    list.reserve(given_.size());
+    for (const auto& [device, pod] : given_) list.push_back(pod);
+    pods_.SetPods(list);
+    return "ok";
+  }
+
+  std::string SetDriver(const std::string& device, const std::string& driver) {
+    sysfs_.AddPciFunction({.address = device,
+                           .group = kFirstGroup + NumberOf(device),
+                           .driver = driver == "none" ? "" : driver});
+    if (driver == "none") sysfs_.Remove(fakes::SysfsTree::PciDirectory(device) + "/driver");
+    return "ok";
+  }
+  // Another function in the device's group, on a driver.
+  std::string AddSibling(const std::string& device, const std::string& driver) {
+    sysfs_.AddPciFunction({.address = device.substr(0, device.size() - 1) + "1",
+                           .group = kFirstGroup + NumberOf(device),
+                           .driver = driver});
+    return "ok";
+  }
+
+  std::string RemoveSibling(const std::string& device) {
+    const std::string sibling = device.substr(0, device.size() - 1) + "1";
+    sysfs_.Remove(fmt::format("{}/devices/{}",
+                              fakes::SysfsTree::GroupDirectory(kFirstGroup + NumberOf(device)),
+                              sibling));
+    sysfs_.Remove("bus/pci/devices/" + sibling);
+    sysfs_.Remove(fakes::SysfsTree::PciDirectory(sibling));
+    return "ok";
+  }
+
+  fakes::SysfsTree sysfs_;
+  fakes::MsiWindowKernel kernel_;
+  fakes::FakeKubelet kubelet_;
+  fakes::FakePodResources pods_;
+  std::map<std::string, core::PodDevices> given_;
+};
+
+}  // namespace
+}  // namespace dp::monitoring
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::cerr << "usage: monitoring_world FOLDER DEVICES\n";
+    return 2;
+  }
+  dp::monitoring::World world(argv[1], static_cast<std::uint32_t>(std::stoul(argv[2])));
+  std::cout << world.sysfs() << std::endl;
+  for (std::string line; std::getline(std::cin, line);) std::cout << world.Do(line) << std::endl;
+  return 0;
+}
