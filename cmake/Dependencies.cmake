@@ -41,8 +41,25 @@ _pkg_dependency(yaml yaml-cpp)
 _pkg_dependency(zlib zlib)
 _pkg_dependency(xml libxml-2.0)
 _pkg_dependency(protobuf protobuf-lite)
-_pkg_dependency(grpc grpc++_unsecure PRIVATE_LIBRARIES address_sorting upb cares re2 z)
+set(grpc_private address_sorting upb cares re2)
+_pkg_dependency(grpc grpc++_unsecure PRIVATE_LIBRARIES ${grpc_private} z)
 target_link_libraries(dep_grpc INTERFACE dep::protobuf)
+
+# link_grpc_archives(<target>)
+# Has a program that is otherwise linked against shared objects carry gRPC and what that stands on in itself: the linker looks first
+# where there are archives of these and nothing else.
+function(link_grpc_archives target)
+  set(folder "${PROJECT_BINARY_DIR}/archives")
+  file(MAKE_DIRECTORY "${folder}")
+  foreach(name IN LISTS PC_grpc_STATIC_LIBRARIES PC_protobuf_STATIC_LIBRARIES PC_status_STATIC_LIBRARIES grpc_private)
+    find_library(ARCHIVE_${name} NAMES lib${name}.a)
+    mark_as_advanced(ARCHIVE_${name})
+    if(ARCHIVE_${name} AND name MATCHES "^(absl|grpc|gpr|protobuf|address_sorting|upb|cares|re2)")
+      file(CREATE_LINK "${ARCHIVE_${name}}" "${folder}/lib${name}.a" SYMBOLIC)
+    endif()
+  endforeach()
+  target_link_directories(${target} BEFORE PRIVATE "${folder}")
+endfunction()
 
 if(VFIO_DOORBELL_CONTROLLER)
   # It has no .pc file, and its CMake file asks for every library of Boost that it once was built with.

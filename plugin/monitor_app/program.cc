@@ -23,6 +23,7 @@
 #include "plugin/monitor_app/options.h"
 #include "plugin/os/event_loop.h"
 #include "plugin/os/signal_fd.h"
+#include "plugin/server/quiet_grpc.h"
 
 namespace dp::monitor_app {
 namespace {
@@ -109,6 +110,9 @@ int RunProgram(int argc, const char* const* argv) {
     program->Stop();
   });
   if (!signals.ok()) return Fail(kExitFailure, signals.status());
+  server::PrepareGrpc(**loop);
+  server::KeepGrpc();
+  server::StopGrpcTimers();
   program = std::make_unique<Program>(**loop, options);
   if (const absl::Status status = program->Start(); !status.ok()) {
     return Fail(kExitFailure, status);

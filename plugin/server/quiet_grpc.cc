@@ -3,6 +3,7 @@
 
 #include <absl/functional/any_invocable.h>
 #include <grpc/event_engine/event_engine.h>
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 
 #include <memory>
@@ -96,6 +97,8 @@ void PrepareGrpc(os::EventLoop& loop) {
   grpc_event_engine::experimental::SetEventEngineFactory(
       [&loop] { return std::make_unique<LoopEventEngine>(loop); });
 }
+
+void KeepGrpc() { grpc_init(); }
 
 void StopGrpcTimers() { grpc_timer_manager_set_threading(false); }
 

@@ -9,6 +9,10 @@ namespace dp::server {
 // Before anything else of gRPC is used. `loop` lives until the program ends.
 void PrepareGrpc(os::EventLoop& loop);
 
+// Has gRPC start, and its threads stay as they are from now on, until the program ends. For a
+// program without server, before StopGrpcTimers(): its threads come back with each first channel.
+void KeepGrpc();
+
 // Once servers exist: no timer of gRPC fires any more. So no deadline of a call, no keepalive:
 // whoever needs a time-out takes it from the event loop.
 void StopGrpcTimers();
