@@ -45,7 +45,7 @@ def enter_own_namespaces():
 
 
 def device(number):
-    return f"0000:01:{number:02x}.0"
+    return f"0000:{1 + number // 32:02x}:{number % 32:02x}.0"
 
 
 def get(address, path, timeout_s=15):

@@ -22,6 +22,7 @@ namespace dp::monitoring {
 namespace {
 
 constexpr std::uint32_t kFirstGroup = 10;
+constexpr std::uint32_t kDevicesOfABus = 32;
 
 class World {
  public:
@@ -67,10 +68,12 @@ class World {
     return folder;
   }
   static std::string AddressOf(std::uint32_t number) {
-    return fmt::format("0000:01:{:02x}.0", number);
+    return fmt::format("0000:{:02x}:{:02x}.0", 1 + number / kDevicesOfABus,
+                       number % kDevicesOfABus);
   }
   static std::uint32_t NumberOf(const std::string& address) {
-    return base::ParseHex<std::uint32_t>(address.substr(8, 2)).value();
+    const auto bus = base::ParseHex<std::uint32_t>(address.substr(5, 2)).value();
+    return (bus - 1) * kDevicesOfABus + base::ParseHex<std::uint32_t>(address.substr(8, 2)).value();
   }
   static std::string Say(const absl::Status& status) {
     return status.ok() ? "ok" : std::string(status.message());
