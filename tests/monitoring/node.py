@@ -117,9 +117,12 @@ class Prometheus:
         found = self.query(expression)
         return float(found[0]["value"][1]) if len(found) == 1 else None
 
+    def now(self):
+        return self.value("vector(time())")
+
     def history(self, expression, seconds, step_s):
         """The series of the last `seconds`, as [time, value] each."""
-        now = self.value("time()")
+        now = self.now()
         return self._api("query_range", query=expression, start=now - seconds, end=now, step=step_s)["result"]
 
     def rules(self):
