@@ -243,7 +243,7 @@ absl::Status Pass::SendEvent(std::uint64_t id) {
 absl::Status Pass::RunEvents(Report& report) {
   if (node_uid_.empty()) {
     // Events of the Node should name it rightly, but go out without as well.
-    const absl::Status looked = LookAtNode();
+    absl::Status looked = LookAtNode();
     if (StateOf(Part::kEvents, looked) == State::kUnreachable) return looked;
   }
   events_.Tidy(Now());
@@ -285,7 +285,7 @@ absl::Status Pass::LookAtObject() {
 absl::Status Pass::CreateObject() {
   // Of the node that there is now: an object of a former one is collected as soon as it is made.
   RETURN_IF_ERROR(LookAtNode());
-  const absl::Status created =
+  absl::Status created =
       Call(api_.Create(kDoorbellNodes, DoorbellNode(options_.node, node_uid_))).status();
   if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
   has_object_ = true;
