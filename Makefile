@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -42,6 +42,9 @@ test-controller: ## the controller on a real API server with KubeVirt's CRD
 
 test-monitoring: ## a real Prometheus scrapes the real programs; each alert and each query of the dashboard finds something
 	@scripts/test monitoring
+
+test-status: ## what is told of a node, on a real API server, with the rights and policies of manifests/
+	@scripts/test status
 
 test-kernel: ## the kernel series in an emulated arm64 machine
 	@scripts/test series kernel

@@ -82,6 +82,11 @@ class Child:
         self._process.wait()
 
 
+def plural_of(kind):
+    """The resource of a kind."""
+    return kind.lower().removesuffix("y") + "ies" if kind.endswith("y") else kind.lower() + "s"
+
+
 class Api:
     """The API server, as one of its users."""
 
@@ -89,12 +94,13 @@ class Api:
         self._token = token
         self._authorities = authorities
 
-    def call(self, method, path, body=None, content_type="application/json"):
+    def call(self, method, path, body=None, content_type="application/json", accept="application/json"):
         """The answer to a request: status and object."""
         request = urllib.request.Request(URL + path, method=method,
                                          data=None if body is None else json.dumps(body).encode())
         request.add_header("Authorization", f"Bearer {self._token}")
         request.add_header("Content-Type", content_type)
+        request.add_header("Accept", accept)
         context = ssl.create_default_context(cafile=self._authorities)
         try:
             with urllib.request.urlopen(request, timeout=30, context=context) as answer:
@@ -113,6 +119,10 @@ class Api:
             raise LabError(f"{method} {path}: {status} {answer.get('message')}")
         return answer
 
+    def table(self, path):
+        """An object as `kubectl get -o wide` shows it."""
+        return self.call("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")[1]
+
     def merge(self, path, change):
         return self.do("PATCH", path, change, "application/merge-patch+json")
 
@@ -120,10 +130,12 @@ class Api:
 class Cluster:
     """etcd and an API server below `folder`."""
 
+    # Whose requests the audit log has.
+    ACCOUNTS = (ACCOUNT,)
+
     def __init__(self, folder):
         self._folder = pathlib.Path(folder)
         self._programs = programs.control_plane()
-        self._crd = programs.kubevirt_crd()
         self._etcd = None
         self._server = None
         self.authorities = str(self._folder / "certificates" / "apiserver.crt")
@@ -158,21 +170,27 @@ class Cluster:
             if child and child.is_alive():
                 child.kill()
 
+    def token(self, account, pod=None):
+        """A token of an account in kube-system, as the kubelet would mount it; of a pod there, if one is named."""
+        spec = {"expirationSeconds": 3600}
+        if pod:
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod}
+        answer = self.admin.do("POST", f"/api/v1/namespaces/kube-system/serviceaccounts/{account}/token",
+                               {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec})
+        return answer["status"]["token"]
+
     def account_token(self):
-        """A token as the kubelet would mount it, in a file."""
-        answer = self.admin.do("POST", "/api/v1/namespaces/kube-system/serviceaccounts/vfio-doorbell-controller/token",
-                               {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-                                "spec": {"expirationSeconds": 3600}})
+        """The controller's, in a file."""
         path = self._folder / "token"
-        path.write_text(answer["status"]["token"], encoding="utf-8")
+        path.write_text(self.token("vfio-doorbell-controller"), encoding="utf-8")
         return path
 
     def requests(self, verbs):
-        """What the controller's account has asked for so far, by the server's own audit log."""
+        """What these accounts have asked for so far, by the server's own audit log."""
         found = []
         for line in (self._folder / "audit.log").read_text(encoding="utf-8").splitlines():
             event = json.loads(line)
-            if event["user"]["username"] == ACCOUNT and event["verb"] in verbs:
+            if event["user"]["username"] in self.ACCOUNTS and event["verb"] in verbs:
                 found.append(event)
         return found
 
@@ -206,7 +224,7 @@ class Cluster:
         (self._folder / "tokens.csv").write_text("admin,admin,admin,system:masters\n", encoding="utf-8")
         (self._folder / "audit.yaml").write_text(json.dumps(
             {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-             "rules": [{"level": "Metadata", "users": [ACCOUNT]}, {"level": "None"}]}), encoding="utf-8")
+             "rules": [{"level": "Metadata", "users": list(self.ACCOUNTS)}, {"level": "None"}]}), encoding="utf-8")
 
     def _install(self):
         """KubeVirt's CRD and namespace."""
@@ -216,7 +234,7 @@ class Cluster:
         self.install_crd()
 
     def install_crd(self):
-        self.admin.do("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", self._crd)
+        self.admin.do("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", programs.kubevirt_crd())
         waiting.wait_for("KubeVirt's API is served", lambda: self.admin.call("GET", KUBEVIRTS)[0] == 200, 20)
 
     def remove_crd(self):
@@ -227,7 +245,7 @@ class Cluster:
         """Creates an object of a manifest; one that is there stays."""
         version, kind = document["apiVersion"], document["kind"]
         prefix = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-        plural = kind.lower() + "s"
+        plural = plural_of(kind)
         space = document["metadata"].get("namespace")
         path = f"{prefix}/namespaces/{space}/{plural}" if space else f"{prefix}/{plural}"
         status, answer = self.admin.call("POST", path, document)
