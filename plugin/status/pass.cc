@@ -154,6 +154,7 @@ absl::Status Pass::LookAtNode() {
   std::string uid = UidIn(node);
   if (uid.empty()) return absl::InvalidArgumentError("the API server's node has no uid");
   node_uid_ = std::move(uid);
+  is_uid_fresh_ = true;
   condition_ = FindCondition(node);
   return absl::OkStatus();
 }
@@ -179,7 +180,10 @@ absl::Status Pass::RunCondition(const Wanted& wanted) {
     condition_time_.reset();
     return absl::InvalidArgumentError("the API server answers with a node without the condition");
   }
-  if (std::string uid = UidIn(*node); !uid.empty()) node_uid_ = std::move(uid);
+  if (std::string uid = UidIn(*node); !uid.empty()) {
+    node_uid_ = std::move(uid);
+    is_uid_fresh_ = true;
+  }
   condition_time_ = clocks_.steady();
   return absl::OkStatus();
 }
@@ -241,15 +245,16 @@ absl::Status Pass::SendEvent(std::uint64_t id) {
 }
 
 absl::Status Pass::RunEvents(Report& report) {
-  if (node_uid_.empty()) {
+  events_.Tidy(Now());
+  const std::vector<std::uint64_t> due = events_.Due(Now());
+  if (node_uid_.empty() && !due.empty()) {
     // Events of the Node should name it rightly, but go out without as well.
     absl::Status looked = LookAtNode();
     if (StateOf(Part::kEvents, looked) == State::kUnreachable) return looked;
   }
-  events_.Tidy(Now());
   absl::Status first;
   int forbidden = 0;
-  for (const std::uint64_t id : events_.Due(Now())) {
+  for (const std::uint64_t id : due) {
     const absl::Status sent = SendEvent(id);
     if (sent.ok()) continue;
     if (first.ok()) first = sent;
@@ -284,7 +289,7 @@ absl::Status Pass::LookAtObject() {
 
 absl::Status Pass::CreateObject() {
   // Of the node that there is now: an object of a former one is collected as soon as it is made.
-  RETURN_IF_ERROR(LookAtNode());
+  if (!is_uid_fresh_) RETURN_IF_ERROR(LookAtNode());
   absl::Status created =
       Call(api_.Create(kDoorbellNodes, DoorbellNode(options_.node, node_uid_))).status();
   if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
@@ -344,6 +349,7 @@ void Pass::TakeOccurrences(const std::vector<Occurrence>& occurrences) {
 
 Outcome Pass::Run(const Wanted& wanted, const std::vector<Part>& due) {
   Outcome outcome;
+  is_uid_fresh_ = false;
   absl::Status unreachable;
   if (options_.object && !resumed_) {
     const absl::Status looked = LookAtObject();

@@ -133,7 +133,8 @@ class Pass {
   EventQueue events_;
   Counters counters_;
   std::string written_features_;
-  std::string node_uid_;  // empty: not known yet
+  std::string node_uid_;       // empty: not known yet
+  bool is_uid_fresh_ = false;  // of this pass
   WrittenCondition condition_;
   std::optional<std::chrono::steady_clock::time_point> condition_time_;  // last seen there
   std::deque<Occurrence> waiting_;

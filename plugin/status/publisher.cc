@@ -51,13 +51,18 @@ void Publisher::Show(NodeState state) {
   state.occurrences.clear();
   wanted_.state = std::make_shared<const NodeState>(std::move(state));
   wanted_.silent.clear();
+  if (silence_) loop_.Cancel(*silence_);
+  silence_.reset();
   Changed();
 }
 
 void Publisher::Silence(const std::string& why) {
-  if (wanted_.silent == why) return;
-  wanted_.silent = why;
-  Changed();
+  if (stopped_ || silence_ || !wanted_.silent.empty()) return;
+  silence_ = loop_.CallAfter(pace_.silence, [this, why] {
+    silence_.reset();
+    wanted_.silent = why;
+    Changed();
+  });
 }
 
 void Publisher::Changed() {
@@ -165,6 +170,7 @@ void Publisher::Log(const Outcome& outcome) {
 void Publisher::Stop(std::function<void()> stopped) {
   if (stopped_) return;
   stopped_ = std::move(stopped);
+  if (silence_) loop_.Cancel(*silence_);
   if (timer_) loop_.Cancel(*timer_);
   if (running_) {
     hooks_.cancel();

@@ -30,6 +30,8 @@ class Publisher {
     std::chrono::milliseconds longest_retry{60000};
     // Of a whole pass.
     std::chrono::milliseconds deadline{30000};
+    // A daemon that is silent for a shorter time was only restarted: nobody is told.
+    std::chrono::milliseconds silence{15000};
     // As in the options of the pass.
     std::chrono::milliseconds heartbeat = std::chrono::minutes(10);
   };
@@ -51,7 +53,9 @@ class Publisher {
 
   // What the daemon says now. Occurrences may come again with the next state, and do.
   void Show(NodeState state);
-  // The daemon does not answer; `why` is a clause. What it said last stays in the object, marked.
+  // The daemon does not answer; `why` is a clause. May be called again and again until it does: the
+  // first reason counts, so that one with a time in it is not another one. What the daemon said
+  // last stays in the object, marked.
   void Silence(const std::string& why);
   // Ends the pass under way, then calls `stopped`. What stands in Kubernetes stays there: the next
   // monitor goes on with it, and without one the heartbeat of the condition grows old.
@@ -88,6 +92,7 @@ class Publisher {
   TimePoint begun_;
   std::function<void()> stopped_;  // it is to end
   std::optional<os::EventLoop::TimerId> timer_;
+  std::optional<os::EventLoop::TimerId> silence_;  // it does not answer, which is not told yet
   std::optional<os::EventLoop::TimerId> deadline_;
   std::thread worker_;
 };

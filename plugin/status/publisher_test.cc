@@ -80,7 +80,8 @@ class PublisherTest : public ::testing::Test {
   const Publisher::Pace quick_{.least = milliseconds(1),
                                .first_retry = milliseconds(1),
                                .longest_retry = milliseconds(20),
-                               .deadline = seconds(60)};
+                               .deadline = seconds(60),
+                               .silence = milliseconds(1)};
 };
 
 NodeState StateWith(std::vector<Occurrence> occurrences) {
@@ -111,7 +112,8 @@ TEST_F(PublisherTest, WritesAtMostOnceInItsTime) {
   Running running(server_, {.least = milliseconds(200),
                             .first_retry = milliseconds(1),
                             .longest_retry = milliseconds(20),
-                            .deadline = seconds(60)});
+                            .deadline = seconds(60),
+                            .silence = milliseconds(1)});
   const auto start = steady_clock::now();
   // Each is another one.
   for (std::uint32_t i = 1; server_.Count("PATCH", kObject) < 5; ++i) {
@@ -139,6 +141,31 @@ TEST_F(PublisherTest, SaysThatTheDaemonIsSilent) {
   running.Show(fakes::GoodState(2));
   ASSERT_TRUE(server_.WaitForCount("PATCH", kNode, 3));
   EXPECT_EQ(server_.At(kNode)["status"]["conditions"][0]["reason"], "Ready");
+}
+
+TEST_F(PublisherTest, TellsNobodyOfADaemonThatIsOnlyRestarted) {
+  Publisher::Pace pace = quick_;
+  pace.silence = seconds(3600);
+  Running running(server_, pace);
+  running.Silence("connection refused");
+  running.Show(fakes::GoodState(2));
+  ASSERT_TRUE(server_.WaitForCount("PATCH", kObject, 1));
+  running.Silence("connection refused");
+  running.Show(fakes::GoodState(3));
+  ASSERT_TRUE(server_.WaitForCount("PATCH", kObject, 2));
+  EXPECT_EQ(server_.At(kNode)["status"]["conditions"][0]["reason"], "Ready");
+  EXPECT_EQ(server_.Count("PATCH", kNode), 3) << "looked, told, told that there are three devices";
+}
+
+TEST_F(PublisherTest, KeepsTheFirstReasonOfASilence) {
+  Running running(server_, quick_);
+  running.Silence("try 1");
+  ASSERT_TRUE(server_.WaitForCount("PATCH", kNode, 2));
+  for (int i = 2; i < 10; ++i) running.Silence("try " + std::to_string(i));
+  ASSERT_TRUE(running.Stop());
+  EXPECT_THAT(server_.At(kNode)["status"]["conditions"][0]["message"].get<std::string>(),
+              HasSubstr("try 1"));
+  EXPECT_EQ(server_.Count("PATCH", kNode), 2);
 }
 
 TEST_F(PublisherTest, LooksAfterItsWorkAtTheHeartbeat) {
@@ -182,7 +209,8 @@ TEST_F(PublisherTest, WaitsLongerEachTime) {
   Running running(server_, {.least = milliseconds(1),
                             .first_retry = milliseconds(1),
                             .longest_retry = seconds(100),
-                            .deadline = seconds(60)});
+                            .deadline = seconds(60),
+                            .silence = milliseconds(1)});
   const auto start = steady_clock::now();
   running.Show(fakes::GoodState(2));
   ASSERT_TRUE(server_.WaitForCount("PATCH", kObject, 1));
