@@ -193,11 +193,11 @@ std::string Pass::UidOf(const Series& series) {
     // What the kubelet gives for it, if there is no other.
     return node_uid_.empty() ? options_.node : node_uid_;
   }
-  if (!options_.pod_uids || !may_get_pods_) return {};
+  if (!options_.pod_uids || !IsOld(pods_forbidden_)) return {};
   const auto pod =
       Call(api_.Get(fmt::format("/api/v1/namespaces/{}/pods/{}", series.space, series.object)));
-  // Without the right the Event is still worth something, and asking again is not.
-  if (absl::IsPermissionDenied(pod.status())) may_get_pods_ = false;
+  // Without the right the Event is still worth something, and asking for each is not.
+  if (absl::IsPermissionDenied(pod.status())) pods_forbidden_ = clocks_.steady();
   return pod.ok() ? UidIn(*pod) : std::string();
 }
 

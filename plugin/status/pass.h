@@ -140,9 +140,9 @@ class Pass {
   std::deque<Occurrence> waiting_;
   bool resumed_ = false;  // it is known what a former monitor has told, or it cannot be known
   bool has_object_ = false;
-  std::string written_status_;                                        // of the object, as JSON
-  std::optional<std::chrono::steady_clock::time_point> object_time_;  // last seen there
-  bool may_get_pods_ = true;
+  std::string written_status_;                                           // of the object, as JSON
+  std::optional<std::chrono::steady_clock::time_point> object_time_;     // last seen there
+  std::optional<std::chrono::steady_clock::time_point> pods_forbidden_;  // last told so
 };
 
 }  // namespace dp::status
