@@ -21,7 +21,7 @@ std::vector<Part> PartsOf(const Options& options) {
 
 }  // namespace
 
-KubernetesStatus::KubernetesStatus(os::EventLoop& loop, kube::Server server, Options options,
+KubernetesStatus::KubernetesStatus(os::EventLoop& loop, kube::Server server, const Options& options,
                                    std::function<void(const Outcome&)> passed)
     : api_(std::move(server)),
       pass_(api_, options,

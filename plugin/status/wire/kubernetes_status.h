@@ -19,7 +19,7 @@ class KubernetesStatus final : public admin_client::StateObserver {
  public:
   // `options.node` is an IsName(). `passed` is called after each pass; empty: nobody is. The loop
   // outlives it, and it outlives the run of the loop.
-  KubernetesStatus(os::EventLoop& loop, kube::Server server, Options options,
+  KubernetesStatus(os::EventLoop& loop, kube::Server server, const Options& options,
                    std::function<void(const Outcome&)> passed);
 
   void OnState(const admin_client::v1::NodeState& state) override;
