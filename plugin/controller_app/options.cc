@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "plugin/cli/api_server.h"
 #include "plugin/cli/flags.h"
 #include "plugin/os/file.h"
 
@@ -21,7 +22,7 @@ constexpr char kFooter[] =
     "--dry-run, 1 says\nthat KubeVirt is not in step and why. Without them the program ends on a "
     "signal only.";
 
-// Where the kubelet mounts them (kubernetes plugin/pkg/admission/serviceaccount).
+// Where the kubelet mounts the name of the pod's namespace.
 constexpr char kAccount[] = "/var/run/secrets/kubernetes.io/serviceaccount/";
 
 std::string Environment(const char* name) {
@@ -42,21 +43,9 @@ int Complain(std::string_view text) {
 
 // -1, or an exit code.
 int FillFromPod(Options& options) {
-  if (options.api_server.empty()) {
-    const std::string host = Environment("KUBERNETES_SERVICE_HOST");
-    const std::string port = Environment("KUBERNETES_SERVICE_PORT");
-    if (host.empty() || port.empty()) {
-      return Complain(
-          "no API server: this is no pod (KUBERNETES_SERVICE_HOST), and there is no --api-server");
-    }
-    const bool is_ipv6 = host.find(':') != std::string::npos;
-    options.api_server = is_ipv6 ? fmt::format("https://[{}]:{}", host, port)
-                                 : fmt::format("https://{}:{}", host, port);
-    if (options.token_file.empty()) options.token_file = std::string(kAccount) + "token";
-    if (options.ca_file.empty()) options.ca_file = std::string(kAccount) + "ca.crt";
-  }
-  if (!options.api_server.starts_with("https://") && !options.api_server.starts_with("http://")) {
-    return Complain("--api-server: begins with neither https:// nor http://");
+  if (const std::string trouble = cli::FindApiServer(options.api_server, &Environment);
+      !trouble.empty()) {
+    return Complain(trouble);
   }
   if (options.lease_namespace.empty()) {
     constexpr std::size_t kLongestName = 256;
@@ -92,13 +81,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
       cli::AddValue(app, "--kubevirt-name", options.kubevirt_name, "The name of the KubeVirt CR.");
   space->needs(name);
   name->needs(space);
-  cli::AddValue(app, "--api-server", options.api_server,
-                "The URL of the API server. In a pod, that of the cluster is taken.");
-  cli::AddValue(
-      app, "--token-file", options.token_file,
-      "What this program shows to the API server. In a pod, that of its service account.");
-  cli::AddValue(app, "--ca-file", options.ca_file,
-                "The authorities (PEM) that the API server's certificate must come from.");
+  cli::AddApiServer(app, options.api_server);
   cli::AddValue(app, "--lease-namespace", options.lease_namespace,
                 "The namespace of the lease. In a pod, that of the pod; else kube-system.");
   cli::AddValue(app, "--lease-name", options.lease_name, "The name of the lease.");

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <string>
 
+#include "plugin/cli/api_server.h"
+
 namespace dp::controller_app {
 
 // Exit codes of the program; also in --help.
@@ -15,9 +17,7 @@ struct Options {
   std::string config = "/etc/vfio-doorbell/config.yaml";
   std::string kubevirt_namespace;  // both empty: the only KubeVirt CR of the cluster
   std::string kubevirt_name;
-  std::string api_server;  // a URL
-  std::string token_file;
-  std::string ca_file;
+  cli::ApiServer api_server;
   std::string lease_namespace;
   std::string lease_name = "vfio-doorbell-controller";
   std::string identity;

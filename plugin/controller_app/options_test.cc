@@ -43,23 +43,23 @@ TEST(OptionsTest, FindsTheApiServerOfThePod) {
   const InPod pod("10.96.0.1");
   const ParsedOptions parsed = Parse({});
   EXPECT_EQ(parsed.exit_code, -1);
-  EXPECT_EQ(parsed.options.api_server, "https://10.96.0.1:443");
-  EXPECT_EQ(parsed.options.token_file, std::string(kAccount) + "token");
-  EXPECT_EQ(parsed.options.ca_file, std::string(kAccount) + "ca.crt");
+  EXPECT_EQ(parsed.options.api_server.url, "https://10.96.0.1:443");
+  EXPECT_EQ(parsed.options.api_server.token_file, std::string(kAccount) + "token");
+  EXPECT_EQ(parsed.options.api_server.ca_file, std::string(kAccount) + "ca.crt");
   EXPECT_FALSE(parsed.options.identity.empty());
 }
 
 TEST(OptionsTest, WritesAnIpv6AddressAsUrlsHaveIt) {
   const InPod pod("fd00::1");
-  EXPECT_EQ(Parse({}).options.api_server, "https://[fd00::1]:443");
+  EXPECT_EQ(Parse({}).options.api_server.url, "https://[fd00::1]:443");
 }
 
 TEST(OptionsTest, ShowsNoTokenOfThePodToAnotherServer) {
   const InPod pod("10.96.0.1");
   const ParsedOptions parsed = Parse({"--api-server=http://127.0.0.1:8080"});
-  EXPECT_EQ(parsed.options.api_server, "http://127.0.0.1:8080");
-  EXPECT_EQ(parsed.options.token_file, "");
-  EXPECT_EQ(parsed.options.ca_file, "");
+  EXPECT_EQ(parsed.options.api_server.url, "http://127.0.0.1:8080");
+  EXPECT_EQ(parsed.options.api_server.token_file, "");
+  EXPECT_EQ(parsed.options.api_server.ca_file, "");
 }
 
 TEST(OptionsTest, NeedsAnApiServer) {

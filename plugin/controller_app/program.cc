@@ -50,9 +50,9 @@ class Program {
  public:
   explicit Program(const Options& options)
       : options_(options),
-        api_({.url = options.api_server,
-              .token_file = options.token_file,
-              .ca_file = options.ca_file,
+        api_({.url = options.api_server.url,
+              .token_file = options.api_server.token_file,
+              .ca_file = options.api_server.ca_file,
               .user_agent = "vfio-doorbell-controller"}),
         lease_(api_,
                {.space = options.lease_namespace,
@@ -185,7 +185,7 @@ int Program::Serve(const core::Config& config) {
   if (!watch.ok()) {
     log::Warning("configuration not watched", {{"reason", "no_watch"}, {"error", watch.status()}});
   }
-  log::Info("serving", {{"api_server", options_.api_server},
+  log::Info("serving", {{"api_server", options_.api_server.url},
                         {"identity", options_.identity},
                         {"disabled", options_.disable}});
   controller.Want(Wanted(config));

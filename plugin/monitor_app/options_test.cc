@@ -51,6 +51,31 @@ TEST(OptionsTest, TakesAFlagFromTheEnvironmentToo) {
   EXPECT_EQ(monitor::FormatHttpAddress(parsed.options.http_address), "192.0.2.7:80");
 }
 
+TEST(OptionsTest, TellsKubernetesNothingUnlessItKnowsTheNode) {
+  EXPECT_EQ(Parse({}).options.status.node, "");
+  CaptureStderr();
+  EXPECT_EQ(Parse({"--feature-file=/x"}).exit_code, kExitUsage);
+  EXPECT_THAT(GetCapturedStderr(), HasSubstr("--node-name"));
+  CaptureStderr();
+  EXPECT_EQ(Parse({"--node-name=a/b", "--api-server=http://127.0.0.1:1"}).exit_code, kExitUsage);
+  EXPECT_THAT(GetCapturedStderr(), HasSubstr("a/b is no name of a node"));
+  CaptureStderr();
+  EXPECT_EQ(Parse({"--node-name=n1"}).exit_code, kExitUsage);
+  EXPECT_THAT(GetCapturedStderr(), HasSubstr("no API server"));
+}
+
+TEST(OptionsTest, SwitchesEachPartOff) {
+  const ParsedOptions all = Parse({"--node-name=n1", "--api-server=http://127.0.0.1:1"});
+  EXPECT_EQ(all.exit_code, -1);
+  EXPECT_TRUE(all.options.status.condition && all.options.status.events &&
+              all.options.status.object);
+  const ParsedOptions none = Parse(
+      {"--node-name=n1", "--no-condition", "--no-events", "--no-object", "--feature-file=/x"});
+  EXPECT_EQ(none.exit_code, -1) << "no API server is needed";
+  EXPECT_FALSE(TellsApiServer(none.options.status));
+  EXPECT_EQ(none.options.status.feature_file, "/x");
+}
+
 TEST(OptionsTest, RefusesNonsense) {
   for (const char* flag : {"--http-address=9465", "--log-level=loud", "--no-such"}) {
     CaptureStderr();

@@ -6,7 +6,10 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -24,6 +27,7 @@
 #include "plugin/os/event_loop.h"
 #include "plugin/os/signal_fd.h"
 #include "plugin/server/quiet_grpc.h"
+#include "plugin/status/wire/kubernetes_status.h"
 
 namespace dp::monitor_app {
 namespace {
@@ -44,6 +48,18 @@ class Program {
         watch_(loop, admin_, {}),
         check_(admin_, {}) {
     watch_.Add(facts_);
+    if (options.status.node.empty()) return;
+    status_ = std::make_unique<status::wire::KubernetesStatus>(
+        loop,
+        kube::Server{.url = options.api_server.url,
+                     .token_file = options.api_server.token_file,
+                     .ca_file = options.api_server.ca_file,
+                     .user_agent = "vfio-doorbell-monitor"},
+        options.status, [this](const status::Outcome& outcome) {
+          told_ = outcome.counters;
+          ::malloc_trim(0);
+        });
+    watch_.Add(*status_);
   }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
@@ -52,14 +68,14 @@ class Program {
   }
 
   absl::Status Start() {
-    auto server =
-        monitor::HttpServer::Create(options_.http_address, monitor::MakePages({.loop = loop_,
-                                                                               .admin = admin_,
-                                                                               .check = check_,
-                                                                               .watch = watch_,
-                                                                               .facts = facts_,
-                                                                               .api_calls = {}},
-                                                                              {}));
+    auto server = monitor::HttpServer::Create(options_.http_address,
+                                              monitor::MakePages({.loop = loop_,
+                                                                  .admin = admin_,
+                                                                  .check = check_,
+                                                                  .watch = watch_,
+                                                                  .facts = facts_,
+                                                                  .api_calls = ApiCalls()},
+                                                                 {}));
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     log::Info("listening", {{"address", monitor::FormatHttpAddress(server_->address())},
@@ -69,23 +85,43 @@ class Program {
     return absl::OkStatus();
   }
 
-  // Pages wait for the loop, so they end while it turns.
   void Stop() {
-    if (closer_.joinable()) return;
+    if (std::exchange(stopping_, true)) return;
     watch_.Stop();
+    if (status_) {
+      status_->Stop([this] { Close(); });
+    } else {
+      Close();
+    }
+  }
+
+ private:
+  // By result, for the metric; null: there are none.
+  std::function<std::map<std::string, std::uint64_t>()> ApiCalls() {
+    if (!status_ || !TellsApiServer(options_.status)) return {};
+    return [this] {
+      return std::map<std::string, std::uint64_t>{{"ok", told_.calls - told_.failures},
+                                                  {"failed", told_.failures}};
+    };
+  }
+
+  // Pages wait for the loop, so they end while it turns.
+  void Close() {
     closer_ = std::thread([this] {
       server_.reset();
       loop_.Post([this] { admin_.Stop([this] { loop_.Stop(); }); });
     });
   }
 
- private:
   os::EventLoop& loop_;
   const Options& options_;
   admin_client::AdminSocket admin_;
   admin_client::StateWatch watch_;
   monitor::FactsOfState facts_;
   monitor::DaemonCheck check_;
+  std::unique_ptr<status::wire::KubernetesStatus> status_;  // null: Kubernetes is not told
+  status::Counters told_;
+  bool stopping_ = false;
   std::unique_ptr<monitor::HttpServer> server_;
   std::thread closer_;
 };
