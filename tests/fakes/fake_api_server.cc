@@ -149,7 +149,7 @@ void FakeApiServer::PutNode(const std::string& name,
                             const std::map<std::string, std::string>& allocatable) {
   Put("/api/v1/nodes/" + name, {{"kind", "Node"},
                                 {"apiVersion", "v1"},
-                                {"metadata", {{"name", name}}},
+                                {"metadata", {{"name", name}, {"uid", "uid-of-" + name}}},
                                 {"status", {{"allocatable", allocatable}}}});
 }
 

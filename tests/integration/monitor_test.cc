@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tests/fakes/fake_admin_server.h"
+#include "tests/fakes/fake_api_server.h"
 #include "tests/fakes/http_client.h"
 #include "tests/fakes/temporary_folder.h"
 #include "tests/integration/daemon.h"
@@ -48,8 +49,9 @@ class MonitorTest : public ::testing::Test {
     return std::make_unique<Daemon>(std::move(arguments), folder_.path(),
                                     std::vector<std::string>{}, DP_MONITOR);
   }
-  void Start() {
-    monitor_ = Run({"--http-address=127.0.0.1:0"});
+  void Start(std::vector<std::string> more = {}) {
+    more.push_back("--http-address=127.0.0.1:0");
+    monitor_ = Run(std::move(more));
     const std::string before = "address=127.0.0.1:";
     ASSERT_TRUE(monitor_->WaitForLog(before)) << monitor_->log();
     const std::string log = monitor_->log();
@@ -88,6 +90,41 @@ TEST_F(MonitorTest, ShowsWhatTheDaemonSays) {
   for (const char* probe : {"/livez", "/livez/monitor", "/readyz", "/startupz"}) {
     EXPECT_THAT(Get(probe), StartsWith(kOk)) << probe;
   }
+  monitor_->Signal(SIGTERM);
+  EXPECT_EQ(monitor_->Wait(), 0) << monitor_->log();
+}
+
+TEST_F(MonitorTest, TellsKubernetesHowTheNodeStands) {
+  fakes::FakeApiServer api;
+  api.PutNode("n1", {});
+  server_.Start();
+  Start({"--node-name=n1", "--api-server=" + api.url(), "--no-events", "--no-object"});
+  EXPECT_TRUE(api.WaitForCount("PATCH", "/api/v1/nodes/n1/status", 1)) << monitor_->log();
+  Until("/readyz", kOk);
+  const auto begin = Clock::now();
+  nlohmann::json conditions;
+  while (conditions.empty() && Clock::now() - begin < Daemon::kPatience) {
+    conditions = api.At("/api/v1/nodes/n1")["status"]["conditions"];
+  }
+  ASSERT_EQ(conditions.size(), 1U) << monitor_->log();
+  EXPECT_EQ(conditions[0]["type"], "VfioDoorbellReady");
+  EXPECT_THAT(Get("/metrics"), HasSubstr(R"(vfio_doorbell_monitor_api_calls_total{result="ok"} )"));
+  monitor_->Signal(SIGTERM);
+  EXPECT_EQ(monitor_->Wait(), 0) << monitor_->log();
+}
+
+TEST_F(MonitorTest, EndsWhileTheApiServerIsSilent) {
+  fakes::FakeApiServer api;
+  api.PutNode("n1", {});
+  api.Inject({.method = "",
+              .path = "/n1",
+              .answer = fakes::FakeApiServer::Answer::kNone,
+              .text = "",
+              .times = 100});
+  server_.Start();
+  Start({"--node-name=n1", "--api-server=" + api.url()});
+  EXPECT_TRUE(api.WaitForCount("", "/n1", 1)) << monitor_->log();
+  Until("/readyz", kOk);
   monitor_->Signal(SIGTERM);
   EXPECT_EQ(monitor_->Wait(), 0) << monitor_->log();
 }
