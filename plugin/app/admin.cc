@@ -99,8 +99,7 @@ core::Occurrence Admin::OccurrenceOf(log::Level level, std::string_view message,
     } else if (field.key == "error" || field.key == "text") {
       error = ": " + TextOf(field.value);
     } else {
-      details +=
-          fmt::format("{}{} {}", details.empty() ? ", " : ", ", field.key, TextOf(field.value));
+      details += fmt::format(", {} {}", field.key, TextOf(field.value));
     }
   }
   occurrence.message = fmt::format("{}{}{}", message, details, error);

@@ -32,9 +32,9 @@ absl::Status Refusal(base::Reason cause, base::Reason reason, const absl::Status
                                                     std::string(status.message()))});
 }
 
-absl::Status GroupChanged(std::string sentence) {
+absl::Status GroupChanged(const std::string& sentence) {
   constexpr auto kReason = base::Reason::kGroupChanged;
-  return Refusal(kReason, kReason, absl::FailedPreconditionError(std::move(sentence)));
+  return Refusal(kReason, kReason, absl::FailedPreconditionError(sentence));
 }
 
 // What the kubelet has passed on to the container: numbers of groups, in device nodes.

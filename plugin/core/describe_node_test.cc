@@ -14,7 +14,6 @@ using fakes::At, fakes::kNic, fakes::kNicName, fakes::kNvme, fakes::kNvmeName, f
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::IsEmpty;
-using ::testing::SizeIs;
 using namespace std::chrono_literals;
 
 class DescribeNodeTest : public fakes::LeaseWorld {

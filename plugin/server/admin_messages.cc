@@ -111,10 +111,10 @@ class Writer {
     Add({}, value);
   }
 
-  void Add(Labels labels, double value) { AddMetric(std::move(labels)).set_value(value); }
+  void Add(const Labels& labels, double value) { AddMetric(labels).set_value(value); }
   template <typename Count>
-  void Add(Labels labels, Count value) {
-    Add(std::move(labels), static_cast<double>(value));
+  void Add(const Labels& labels, Count value) {
+    Add(labels, static_cast<double>(value));
   }
 
   void Results(const char* name, const char* help, const core::Statistics::Results& results) {
@@ -139,12 +139,12 @@ class Writer {
   }
 
  private:
-  admin::Metric& AddMetric(Labels labels) {
+  admin::Metric& AddMetric(const Labels& labels) {
     admin::Metric& metric = *family_->add_metrics();
-    for (auto& [name, value] : labels) {
+    for (const auto& [name, value] : labels) {
       admin::Label& label = *metric.add_labels();
       label.set_name(name);
-      label.set_value(std::move(value));
+      label.set_value(value);
     }
     return metric;
   }
