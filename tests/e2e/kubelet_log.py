@@ -38,6 +38,18 @@ def _allocatable_changes(lines, resource):
     return changes
 
 
+def wait_for_lists(node, before, resources, evidence):
+    """Waits until the kubelet has taken a list of devices of each resource, since it had logged `before` lines.
+
+    Of two lists at once its checkpoint may have one only: it is written outside of the lock under which it is made.
+    """
+    def all_taken():
+        new = lines_of(node)[before:]
+        return all(any("Processed device updates" in line and f'"{resource}"' in line for line in new) for resource in resources)
+
+    wait_for(node, f"the kubelet has taken lists of {', '.join(resources)}", all_taken, idle_s=15, evidence=evidence)
+
+
 def is_allocatable(lines, resource):
     """Whether there is a device to allocate in the end."""
     changes = _allocatable_changes(lines, resource)

@@ -227,6 +227,7 @@ def registration(node, way):
 
 def endure(node, kills, restarts):
     """A VM under a plugin that is killed `kills` times and a kubelet that is killed `restarts` times."""
+    kubelet_log.make_talk(node)
     start_plugin(node, "enforce")
     with step("VM vm-endures: manifest to checksum"):
         start_vm(node, "vm-endures")
@@ -245,7 +246,9 @@ def endure(node, kills, restarts):
             node.run("pkill -KILL -x vfio-doorbell-p")
             # A pod of its own each time: the kubelet waits longer and longer before it starts one again.
             end_pod(node, "plugin", PLUGIN_POD)
-            start_plugin(node, "enforce")
+            before = len(kubelet_log.lines_of(node))
+            apply(node, "plugin", plugin_manifest())
+            kubelet_log.wait_for_lists(node, before, (NVME, EDU), lambda: pod_evidence(node, PLUGIN_POD))
             look()
     with step(f"{restarts} kills of the kubelet"):
         for _ in range(restarts):
