@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dp::ctl {
@@ -20,7 +21,7 @@ struct Answer {
 };
 
 // That there is none: one sentence for standard error.
-inline Answer Failure(int exit_code, std::string sentence) {
+inline Answer NoAnswer(int exit_code, std::string sentence) {
   return {.exit_code = exit_code, .text = {}, .notes = {std::move(sentence)}};
 }
 

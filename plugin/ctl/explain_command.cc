@@ -8,6 +8,7 @@
 
 #include "plugin/base/status_macros.h"
 #include "plugin/config/config_file.h"
+#include "plugin/ctl/admin_client.h"
 #include "plugin/ctl/explain.h"
 #include "plugin/ctl/guest_document.h"
 #include "plugin/os/input.h"
@@ -34,18 +35,25 @@ absl::StatusOr<Question> Judge(const Guest& guest, const Options& options) {
                                                   .window_size = window->size}),
                     .what = ""};
   }
-  if (options.config.empty())
+  if (options.from_daemon) {
+    ASSIGN_OR_RETURN(const Node node, AskState(options.places.socket));
+    if (node.pool.window_size == 0 || node.pool.end <= node.pool.start)
+      return absl::UnavailableError("the daemon names no pool");
+    return Question{.verdicts = JudgePool(guest, node.pool), .what = "of the pool of the daemon"};
+  }
+  if (!options.has_config)
     return Question{.verdicts = JudgePool(guest, {}), .what = "of the default pool"};
-  ASSIGN_OR_RETURN(const core::Config config, config::LoadConfigFile(options.config));
-  return Question{.verdicts = JudgePool(guest, config.pool),
-                  .what = fmt::format("of the pool of {}", options.config)};
+  const auto config = config::LoadConfigFile(options.places.config);
+  if (!config.ok()) return absl::InvalidArgumentError(std::string(config.status().message()));
+  return Question{.verdicts = JudgePool(guest, config->pool),
+                  .what = fmt::format("of the pool of {}", options.places.config)};
 }
 
 }  // namespace
 
 Answer RunExplain(const Options& options) {
   const auto text = os::ReadFileOrInput(options.file, kMostDocumentBytes);
-  if (!text.ok()) return Failure(kExitUsage, std::string(text.status().message()));
+  if (!text.ok()) return NoAnswer(kExitUsage, std::string(text.status().message()));
   const auto guest =
       ReadGuest(*text, options.file == "-" ? "standard input" : std::string_view(options.file));
   if (absl::IsFailedPrecondition(guest.status())) {
@@ -53,9 +61,12 @@ Answer RunExplain(const Options& options) {
             .text = fmt::format("reject  {}\n", std::string(guest.status().message())),
             .notes = {}};
   }
-  if (!guest.ok()) return Failure(kExitUsage, std::string(guest.status().message()));
+  if (!guest.ok()) return NoAnswer(kExitUsage, std::string(guest.status().message()));
   const auto question = Judge(*guest, options);
-  if (!question.ok()) return Failure(kExitUsage, std::string(question.status().message()));
+  if (!question.ok()) {
+    return NoAnswer(absl::IsInvalidArgument(question.status()) ? kExitUsage : kExitUnreadable,
+                    std::string(question.status().message()));
+  }
   return Explain(*guest, question->verdicts, question->what);
 }
 

@@ -2,6 +2,8 @@
 #include "plugin/ctl/options.h"
 
 #include <CLI/CLI.hpp>
+#include <map>
+#include <string>
 
 #include "plugin/ctl/answer.h"
 
@@ -18,22 +20,74 @@ CLI::Option* AddValue(CLI::App& app, const std::string& flags, std::string& valu
   return app.add_option(flags, value, help)->take_last()->type_name("");
 }
 
-void AddExplain(CLI::App& app, Options& options) {
-  CLI::App* explain = app.add_subcommand(
-      "explain", "Say where a guest has its memory, and whether doorbell windows meet it.");
+// The variable is that of the daemon, so that both look at the same in its container.
+CLI::Option* AddPlace(CLI::App& app, const std::string& flag, std::string& value,
+                      const std::string& variable, const std::string& help) {
+  return AddValue(app, flag, value, help)->envname(variable)->capture_default_str();
+}
+
+CLI::Option* AddPlaces(CLI::App& app, Places& places) {
+  AddPlace(app, "--socket", places.socket, "VFIO_DOORBELL_ADMIN_SOCKET",
+           "Where the daemon answers.");
+  AddPlace(app, "--sysfs-root", places.sysfs_root, "VFIO_DOORBELL_SYSFS_ROOT",
+           "Where sysfs is mounted.");
+  AddPlace(app, "--data-dir", places.data_dir, "VFIO_DOORBELL_DATA_DIR",
+           "The folder of the daemon's ledger.");
+  return AddPlace(app, "--config", places.config, "VFIO_DOORBELL_CONFIG",
+                  "The daemon's configuration.");
+}
+
+void AddFormat(CLI::App& app, Format& format) {
+  static const std::map<std::string, Format> kFormats{{"table", Format::kTable},
+                                                      {"wide", Format::kWide},
+                                                      {"json", Format::kJson},
+                                                      {"yaml", Format::kYaml}};
+  app.add_option_function<std::string>(
+         "-o,--output", [&format](const std::string& name) { format = kFormats.at(name); },
+         "How to write it: table, wide, json or yaml.")
+      ->check(CLI::IsMember(&kFormats).description(""))
+      ->take_last()
+      ->type_name("");
+}
+
+CLI::App* AddCommand(CLI::App& app, Options& options, Command command, const std::string& name,
+                     const std::string& help) {
+  CLI::App* added = app.add_subcommand(name, help);
+  added->fallthrough();
+  added->callback([&options, command] { options.command = command; });
+  return added;
+}
+
+void AddExplain(CLI::App& app, Options& options, CLI::Option* config) {
+  CLI::App* explain =
+      AddCommand(app, options, Command::kExplain, "explain",
+                 "Say where a guest has its memory, and whether doorbell windows meet it.");
   AddValue(
       *explain, "-f,--file", options.file,
       "The guest: a VirtualMachineInstance or VirtualMachine of KubeVirt in YAML or JSON, or a "
       "domain of libvirt. -: standard input.")
       ->required();
-  CLI::Option* window =
-      AddValue(*explain, "--window", options.window,
-               "The window to look at, as START:END. Default: each window of the pool.");
-  AddValue(*explain, "--config", options.config,
-           "The configuration whose pool counts. Default: the pool of a configuration that names "
-           "none.")
+  CLI::Option* window = AddValue(*explain, "--window", options.window,
+                                 "The window to look at, as START:END. Default: each window of the "
+                                 "pool of --config, or of the default pool.")
+                            ->excludes(config);
+  explain->add_flag("--daemon", options.from_daemon, "The windows of the pool that the daemon has.")
+      ->excludes(config)
       ->excludes(window);
-  explain->callback([&options] { options.command = Command::kExplain; });
+}
+
+void AddCommands(CLI::App& app, Options& options) {
+  CLI::Option* config = AddPlaces(app, options.places);
+  AddFormat(app, options.format);
+  AddCommand(app, options, Command::kList, "list",
+             "List the devices of this node, their windows, and what the kernel says.");
+  AddCommand(app, options, Command::kDescribe, "describe", "Say all that is known of a device.")
+      ->add_option("subject", options.subject,
+                   "A PCI address, the number of an IOMMU group, or namespace/pod.")
+      ->required()
+      ->type_name("");
+  AddExplain(app, options, config);
+  app.final_callback([&options, config] { options.has_config = config->count() > 0; });
 }
 
 }  // namespace
@@ -52,7 +106,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
                        "Print the version and exit.");
   app.set_help_flag("-h,--help", "Print this help and exit.");
   app.require_subcommand(1);
-  AddExplain(app, parsed.options);
+  AddCommands(app, parsed.options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -3,16 +3,30 @@
 
 #include <string>
 
+#include "plugin/ctl/output.h"
+
 namespace dp::ctl {
 
-enum class Command { kExplain };
+enum class Command { kList, kDescribe, kExplain };
+
+// Where this host has what is looked at.
+struct Places {
+  std::string socket = "/run/vfio-doorbell/admin.sock";
+  std::string sysfs_root = "/sys";
+  std::string data_dir = "/var/lib/vfio-doorbell";
+  std::string config = "/etc/vfio-doorbell/config.yaml";
+};
 
 // What the command line asks for.
 struct Options {
-  Command command = Command::kExplain;
-  std::string file;    // with a guest, or "-"
-  std::string window;  // START:END; empty: those of the pool
-  std::string config;  // file whose pool counts; empty: the default one
+  Command command = Command::kList;
+  Places places;
+  Format format = Format::kTable;
+  std::string subject;       // of describe
+  std::string file;          // with a guest, or "-"
+  std::string window;        // START:END; empty: those of the pool
+  bool from_daemon = false;  // the pool is that of the daemon
+  bool has_config = false;   // places.config was asked for
 };
 
 // `exit_code` is -1 if the program is to go on; otherwise what there is to say (help, version, what

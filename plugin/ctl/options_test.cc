@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <vector>
 
@@ -34,10 +35,38 @@ TEST(OptionsTest, Explain) {
   EXPECT_EQ(parsed.exit_code, -1);
   EXPECT_EQ(parsed.options.command, Command::kExplain);
   EXPECT_EQ(parsed.options.file, "vm.yaml");
-  EXPECT_EQ(parsed.options.config, "a.yaml");
+  EXPECT_TRUE(parsed.options.has_config);
+  EXPECT_EQ(parsed.options.places.config, "a.yaml");
+  EXPECT_FALSE(Parse({"explain", "-f", "vm.yaml"}).options.has_config);
+  EXPECT_TRUE(Parse({"explain", "-f", "vm.yaml", "--daemon"}).options.from_daemon);
   EXPECT_THAT(Refused({"explain"}), HasSubstr("--file is required"));
   EXPECT_THAT(Refused({"explain", "-f", "a", "--window", "0:1", "--config", "b"}),
               HasSubstr("excludes"));
+}
+
+TEST(OptionsTest, ListAndDescribe) {
+  const ParsedOptions list = Parse({"list"});
+  EXPECT_EQ(list.exit_code, -1);
+  EXPECT_EQ(list.options.command, Command::kList);
+  EXPECT_EQ(list.options.format, Format::kTable);
+  EXPECT_EQ(list.options.places.socket, "/run/vfio-doorbell/admin.sock");
+  EXPECT_EQ(list.options.places.sysfs_root, "/sys");
+  const ParsedOptions describe =
+      Parse({"describe", "7", "-o", "yaml", "--socket", "/a", "--data-dir=/b"});
+  EXPECT_EQ(describe.options.command, Command::kDescribe);
+  EXPECT_EQ(describe.options.subject, "7");
+  EXPECT_EQ(describe.options.format, Format::kYaml);
+  EXPECT_EQ(describe.options.places.socket, "/a");
+  EXPECT_EQ(describe.options.places.data_dir, "/b");
+  EXPECT_THAT(Refused({"describe"}), HasSubstr("subject is required"));
+  EXPECT_NE(Refused({"list", "-o", "xml"}), "");
+  EXPECT_NE(Refused({"list", "more"}), "");
+}
+
+TEST(OptionsTest, TakesThePlacesOfTheDaemonFromItsEnvironment) {
+  ::setenv("VFIO_DOORBELL_ADMIN_SOCKET", "/elsewhere", 1);
+  EXPECT_EQ(Parse({"list"}).options.places.socket, "/elsewhere");
+  ::unsetenv("VFIO_DOORBELL_ADMIN_SOCKET");
 }
 
 TEST(OptionsTest, WantsACommand) {

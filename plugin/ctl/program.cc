@@ -2,20 +2,58 @@
 #include "plugin/ctl/program.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <functional>
 #include <string>
 
 #include "plugin/cli/process.h"
 #include "plugin/ctl/answer.h"
 #include "plugin/ctl/explain_command.h"
+#include "plugin/ctl/host.h"
 #include "plugin/ctl/options.h"
+#include "plugin/ctl/output.h"
+#include "plugin/ctl/show_node.h"
 
 namespace dp::ctl {
 namespace {
 
+std::int64_t NowMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// https://no-color.org
+bool WantsColour() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  return ::isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == 0);
+}
+
+// Shows what there is on the host.
+Answer OfHost(const Places& places, const std::function<Answer(const Reading& reading)>& show) {
+  const auto reading = ReadHost(places);
+  if (!reading.ok()) return NoAnswer(kExitUnreadable, std::string(reading.status().message()));
+  Answer answer = show(*reading);
+  answer.notes.insert(answer.notes.begin(), reading->notes.begin(), reading->notes.end());
+  if (answer.exit_code == kExitOk && !reading->is_complete) answer.exit_code = kExitUnreadable;
+  return answer;
+}
+
 Answer Run(const Options& options) {
+  const Style style{.format = options.format, .has_colour = WantsColour(), .now_ms = NowMs()};
   switch (options.command) {
+    case Command::kList:
+      return OfHost(options.places,
+                    [&](const Reading& reading) { return ShowList(reading.node, style); });
+    case Command::kDescribe:
+      return OfHost(options.places, [&](const Reading& reading) {
+        return ShowDevices(reading.node, options.subject, style);
+      });
     case Command::kExplain:
       return RunExplain(options);
   }

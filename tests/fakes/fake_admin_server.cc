@@ -38,6 +38,13 @@ class FakeAdminServer::Service final : public v1::Admin::Service {
     *response = fake_.metrics_;
     return grpc::Status::OK;
   }
+  grpc::Status Release(grpc::ServerContext* /*context*/, const v1::ReleaseRequest* request,
+                       v1::ReleaseResponse* response) override {
+    const std::lock_guard lock(fake_.mutex_);
+    fake_.released_.push_back(request->base());
+    for (const std::string& device : fake_.released_devices_) response->add_devices(device);
+    return fake_.release_;
+  }
   grpc::Status WatchState(grpc::ServerContext* context, const v1::WatchStateRequest* /*request*/,
                           grpc::ServerWriter<v1::NodeState>* writer) override {
     return fake_.OnWatch(*context, *writer);
@@ -113,6 +120,17 @@ void FakeAdminServer::SetState(v1::NodeState state) {
 void FakeAdminServer::SetMetrics(v1::GetMetricsResponse metrics) {
   const std::lock_guard lock(mutex_);
   metrics_ = std::move(metrics);
+}
+
+void FakeAdminServer::SetRelease(grpc::Status status, std::vector<std::string> devices) {
+  const std::lock_guard lock(mutex_);
+  release_ = std::move(status);
+  released_devices_ = std::move(devices);
+}
+
+std::vector<std::uint64_t> FakeAdminServer::released() const {
+  const std::lock_guard lock(mutex_);
+  return released_;
 }
 
 void FakeAdminServer::Hold() {

@@ -5,9 +5,11 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "api/admin/v1/api.grpc.pb.h"
@@ -36,12 +38,16 @@ class FakeAdminServer {
   void SetState(vfio_doorbell::admin::v1::NodeState state);
   // What GetMetrics says from now on.
   void SetMetrics(vfio_doorbell::admin::v1::GetMetricsResponse metrics);
+  // What the call Release says from now on. Ok: the devices.
+  void SetRelease(grpc::Status status, std::vector<std::string> devices);
   // From now on nothing is answered, as by a daemon whose loop does not turn; until Release().
   void Hold();
   void Release();
 
   // How many calls of GetState came in, held ones included.
   [[nodiscard]] int state_calls() const;
+  // Where the windows began that were to be released.
+  [[nodiscard]] std::vector<std::uint64_t> released() const;
   // How many streams of WatchState are open.
   [[nodiscard]] int watchers() const;
   // DeadlineExceeded: says how many there were instead.
@@ -66,6 +72,9 @@ class FakeAdminServer {
   // All below are guarded by mutex_.
   vfio_doorbell::admin::v1::NodeState state_;
   vfio_doorbell::admin::v1::GetMetricsResponse metrics_;
+  grpc::Status release_;
+  std::vector<std::string> released_devices_;
+  std::vector<std::uint64_t> released_;
   bool holding_ = false;
   int state_calls_ = 0;
   int watchers_ = 0;
