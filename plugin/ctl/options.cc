@@ -86,6 +86,12 @@ void AddCommands(CLI::App& app, Options& options) {
                    "A PCI address, the number of an IOMMU group, or namespace/pod.")
       ->required()
       ->type_name("");
+  AddCommand(app, options, Command::kWhois, "whois",
+             "Say whose doorbell window an I/O address is in.")
+      ->add_option("text", options.subject,
+                   "The address, or lines of the kernel's log. -: standard input.")
+      ->required()
+      ->type_name("");
   AddExplain(app, options, config);
   app.final_callback([&options, config] { options.has_config = config->count() > 0; });
 }

@@ -7,7 +7,7 @@
 
 namespace dp::ctl {
 
-enum class Command { kList, kDescribe, kExplain };
+enum class Command { kList, kDescribe, kWhois, kExplain };
 
 // Where this host has what is looked at.
 struct Places {
@@ -22,7 +22,7 @@ struct Options {
   Command command = Command::kList;
   Places places;
   Format format = Format::kTable;
-  std::string subject;       // of describe
+  std::string subject;       // of describe and whois
   std::string file;          // with a guest, or "-"
   std::string window;        // START:END; empty: those of the pool
   bool from_daemon = false;  // the pool is that of the daemon

@@ -63,6 +63,13 @@ TEST(OptionsTest, ListAndDescribe) {
   EXPECT_NE(Refused({"list", "more"}), "");
 }
 
+TEST(OptionsTest, Whois) {
+  const ParsedOptions parsed = Parse({"whois", "event: a b", "-o", "json"});
+  EXPECT_EQ(parsed.options.command, Command::kWhois);
+  EXPECT_EQ(parsed.options.subject, "event: a b");
+  EXPECT_EQ(Parse({"whois", "-"}).options.subject, "-");
+}
+
 TEST(OptionsTest, TakesThePlacesOfTheDaemonFromItsEnvironment) {
   ::setenv("VFIO_DOORBELL_ADMIN_SOCKET", "/elsewhere", 1);
   EXPECT_EQ(Parse({"list"}).options.places.socket, "/elsewhere");

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "plugin/cli/process.h"
 #include "plugin/ctl/answer.h"
@@ -18,6 +19,8 @@
 #include "plugin/ctl/options.h"
 #include "plugin/ctl/output.h"
 #include "plugin/ctl/show_node.h"
+#include "plugin/ctl/whois.h"
+#include "plugin/os/input.h"
 
 namespace dp::ctl {
 namespace {
@@ -44,6 +47,18 @@ Answer OfHost(const Places& places, const std::function<Answer(const Reading& re
   return answer;
 }
 
+Answer Whois(const Options& options, const Style& style) {
+  std::string text = options.subject;
+  if (text == "-") {
+    auto input = os::ReadFileOrInput(text, kMostEventText);
+    if (!input.ok()) return NoAnswer(kExitUsage, std::string(input.status().message()));
+    text = *std::move(input);
+  }
+  return OfHost(options.places, [&](const Reading& reading) {
+    return ShowWhois(text, reading.node, reading.inventory, style);
+  });
+}
+
 Answer Run(const Options& options) {
   const Style style{.format = options.format, .has_colour = WantsColour(), .now_ms = NowMs()};
   switch (options.command) {
@@ -54,6 +69,8 @@ Answer Run(const Options& options) {
       return OfHost(options.places, [&](const Reading& reading) {
         return ShowDevices(reading.node, options.subject, style);
       });
+    case Command::kWhois:
+      return Whois(options, style);
     case Command::kExplain:
       return RunExplain(options);
   }
