@@ -14,7 +14,9 @@
 #include "plugin/app/options.h"
 #include "plugin/app/probe.h"
 #include "plugin/base/log.h"
+#include "plugin/base/status_macros.h"
 #include "plugin/cli/process.h"
+#include "plugin/config/config_check.h"
 #include "plugin/config/config_file.h"
 #include "plugin/core/release.h"
 #include "plugin/ledger/driver_file.h"
@@ -31,16 +33,15 @@ int Fail(int exit_code, const absl::Status& status) {
   return exit_code;
 }
 
-int CheckConfig(const Options& options, core::Config config) {
-  const auto app = App::Create(options, std::move(config));
-  if (absl::IsInvalidArgument(app.status())) return Fail(kExitUsage, app.status());
-  if (app.ok()) {
-    fmt::print("{}: valid\n", options.config);
-  } else {
-    // As in a build pipeline: a machine without an IOMMU says nothing about the configuration.
-    fmt::print("{}: valid, but not compared with this host: {}\n", options.config,
-               std::string(app.status().message()));
-  }
+absl::StatusOr<core::Inventory> ScanHost(const Options& options) {
+  ASSIGN_OR_RETURN(const sysfs::SysfsRoot sysfs, sysfs::SysfsRoot::Open(options.sysfs_root));
+  return sysfs::GroupScanner(sysfs).Scan();
+}
+
+int CheckConfig(const Options& options, const core::Config& config) {
+  const auto said = config::CheckConfig(options.config, config, ScanHost(options));
+  if (!said.ok()) return Fail(kExitUsage, said.status());
+  fmt::print("{}\n", *said);
   return kExitOk;
 }
 
@@ -123,7 +124,7 @@ int RunProgram(int argc, const char* const* argv) {
   if (!config.ok()) return Fail(kExitUsage, config.status());
   switch (options.action) {
     case Options::Action::kCheckConfig:
-      return CheckConfig(options, *std::move(config));
+      return CheckConfig(options, *config);
     case Options::Action::kRelease:
       return Release(options, *config);
     case Options::Action::kProbe:
