@@ -8,7 +8,10 @@
 #include "plugin/base/status_macros.h"
 #include "plugin/config/config_file.h"
 #include "plugin/ctl/admin_client.h"
+#include "plugin/ctl/facts.h"
+#include "plugin/ctl/node_json.h"
 #include "plugin/ctl/recorded_node.h"
+#include "plugin/ctl/unpack.h"
 #include "plugin/ledger/ledger_json.h"
 #include "plugin/os/file.h"
 #include "plugin/sysfs/group_scanner.h"
@@ -19,10 +22,27 @@ namespace {
 
 std::string Sentence(const absl::Status& status) { return std::string(status.message()); }
 
+constexpr std::size_t kLongestCaptured = std::size_t{16} << 20;
+
+// Of the daemon, or what it said when the archive was made.
+absl::StatusOr<Node> ReadState(const Places& places) {
+  if (places.captured.empty()) return AskState(places.socket);
+  const auto text = os::ReadFile(places.captured + "/node.json", kLongestCaptured);
+  if (!text.ok()) return absl::NotFoundError("the archive has no state of it");
+  return NodeFromJson(*text);
+}
+
+Facts FactsOf(const Places& places) {
+  if (places.captured.empty()) return ReadFacts(places);
+  const auto text = os::ReadFile(places.captured + "/facts.json", kLongestCaptured);
+  if (!text.ok()) return {};
+  return FactsFromJson(*text).value_or(Facts{});
+}
+
 // Without a daemon that answers.
 Reading ReadRecords(const Places& places, core::Inventory inventory) {
   Reading reading;
-  Records records{.ledger = {}, .config = {}, .host = {}, .boot_id = ReadBootId()};
+  Records records{.ledger = {}, .config = {}, .host = {}, .boot_id = FactsOf(places).boot_id};
   auto ledger = ReadLedger(places.data_dir);
   if (ledger.ok()) {
     records.ledger = *std::move(ledger);
@@ -71,7 +91,7 @@ absl::StatusOr<core::Inventory> ReadInventory(const std::string& sysfs_root) {
 }
 
 absl::StatusOr<Reading> ReadHost(const Places& places) {
-  auto state = AskState(places.socket);
+  auto state = ReadState(places);
   auto inventory = ReadInventory(places.sysfs_root);
   Reading reading;
   if (state.ok()) {
@@ -98,6 +118,29 @@ absl::StatusOr<Reading> ReadHost(const Places& places) {
   }
   AddKernel(reading.inventory, reading.node);
   return reading;
+}
+
+Evidence ReadEvidence(const Places& places) {
+  auto state = ReadState(places);
+  Evidence evidence{.facts = FactsOf(places),
+                    .host = ReadInventory(places.sysfs_root),
+                    .config = config::LoadConfigFile(places.config),
+                    .ledger = ReadLedger(places.data_dir).status(),
+                    .daemon = state.status(),
+                    .node = {}};
+  const core::Inventory host = evidence.host.ok() ? *evidence.host : core::Inventory();
+  evidence.node = state.ok() ? *std::move(state) : ReadRecords(places, host).node;
+  AddKernel(host, evidence.node);
+  return evidence;
+}
+
+Places PlacesIn(const std::string& folder) {
+  Places places;
+  places.sysfs_root = folder;
+  places.captured = fmt::format("{}/{}", folder, kOwnFolder);
+  places.data_dir = places.captured;
+  places.config = places.captured + "/config.yaml";
+  return places;
 }
 
 }  // namespace dp::ctl

@@ -9,6 +9,7 @@
 #include "plugin/core/config.h"
 #include "plugin/core/inventory.h"
 #include "plugin/core/ledger.h"
+#include "plugin/ctl/diag.h"
 #include "plugin/ctl/node.h"
 #include "plugin/ctl/options.h"
 
@@ -22,7 +23,7 @@ struct Reading {
   bool is_complete = true;  // false: neither the daemon nor its ledger could be read
 };
 
-// What /proc says of the boot. Empty: it does not.
+// Of this host: what /proc says of the boot. Empty: it does not.
 std::string ReadBootId();
 
 // The ledger, left as it is: not taken over, and not set aside. NotFound: there is none. Each error
@@ -35,5 +36,11 @@ absl::StatusOr<core::Inventory> ReadInventory(const std::string& sysfs_root);
 // Asks the daemon, and the kernel; without an answer, reads its records instead. FailedPrecondition
 // and others: neither daemon nor kernel can be read; one sentence.
 absl::StatusOr<Reading> ReadHost(const Places& places);
+
+// All that diag looks at.
+Evidence ReadEvidence(const Places& places);
+
+// The places in an archive that was unpacked to `folder`.
+Places PlacesIn(const std::string& folder);
 
 }  // namespace dp::ctl

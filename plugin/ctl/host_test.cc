@@ -72,7 +72,7 @@ TEST_F(HostTest, ReadsLedgerAndKernelWithoutADaemonAndSaysSo) {
   const std::string text = ledger::Encode(SomeLedger());
   WriteLedger(text);
   std::ofstream(places_.config)
-      << "resources: [{name: vendor.example/nvme, selectors: [{vendor: \"1b36\"}]}]\n";
+      << "version: v1\nresources: [{name: vendor.example/nvme, selectors: [{vendor: \"1b36\"}]}]\n";
   const auto reading = ReadHost(places_);
   ASSERT_TRUE(reading.ok()) << reading.status();
   EXPECT_TRUE(reading->is_complete);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "plugin/ctl/answer.h"
+#include "plugin/ctl/completion.h"
 
 namespace dp::ctl {
 namespace {
@@ -50,12 +51,26 @@ void AddFormat(CLI::App& app, Format& format) {
       ->type_name("");
 }
 
+void AddHostPlaces(CLI::App& app, Places& places) {
+  AddPlace(app, "--kubelet-dir", places.kubelet_dir, "VFIO_DOORBELL_KUBELET_DIR",
+           "The folder of the kubelet's device plugin sockets.");
+  AddPlace(app, "--pod-resources-socket", places.pod_resources_socket,
+           "VFIO_DOORBELL_POD_RESOURCES_SOCKET", "The kubelet's PodResources API.");
+  AddPlace(app, "--dev-root", places.dev_root, "VFIO_DOORBELL_DEV_ROOT",
+           "Where the device nodes of the host are seen.");
+}
+
 CLI::App* AddCommand(CLI::App& app, Options& options, Command command, const std::string& name,
                      const std::string& help) {
   CLI::App* added = app.add_subcommand(name, help);
   added->fallthrough();
   added->callback([&options, command] { options.command = command; });
   return added;
+}
+
+CLI::Option* AddSubject(CLI::App& command, Options& options, const std::string& name,
+                        const std::string& help) {
+  return command.add_option(name, options.subject, help)->required()->type_name("");
 }
 
 void AddExplain(CLI::App& app, Options& options, CLI::Option* config) {
@@ -76,23 +91,49 @@ void AddExplain(CLI::App& app, Options& options, CLI::Option* config) {
       ->excludes(window);
 }
 
+void AddCapture(CLI::App& app, Options& options) {
+  CLI::App* capture =
+      AddCommand(app, options, Command::kCapture, "capture",
+                 "Pack what this program reads of the host into one text, for a bug report.");
+  AddValue(*capture, "-o,--output", options.output_file,
+           "The file to write, which must not be there. Default: standard output.");
+  AddHostPlaces(*capture, options.places);
+}
+
+void AddRelease(CLI::App& app, Options& options) {
+  CLI::App* release =
+      AddCommand(app, options, Command::kRelease, "release",
+                 "End the reservation of a window whose pod has gone, without the grace time.");
+  AddSubject(*release, options, "window", "Where the window begins, as list shows it.");
+  release->add_flag("-y,--yes", options.yes, "Do not ask first.");
+}
+
 void AddCommands(CLI::App& app, Options& options) {
   CLI::Option* config = AddPlaces(app, options.places);
+  AddValue(app, "--root", options.root,
+           "An archive that `capture` has made: its host is looked at, instead of this one.");
   AddFormat(app, options.format);
   AddCommand(app, options, Command::kList, "list",
              "List the devices of this node, their windows, and what the kernel says.");
-  AddCommand(app, options, Command::kDescribe, "describe", "Say all that is known of a device.")
-      ->add_option("subject", options.subject,
-                   "A PCI address, the number of an IOMMU group, or namespace/pod.")
-      ->required()
-      ->type_name("");
-  AddCommand(app, options, Command::kWhois, "whois",
-             "Say whose doorbell window an I/O address is in.")
-      ->add_option("text", options.subject,
-                   "The address, or lines of the kernel's log. -: standard input.")
-      ->required()
-      ->type_name("");
+  AddSubject(*AddCommand(app, options, Command::kDescribe, "describe",
+                         "Say all that is known of a device."),
+             options, "subject", "A PCI address, the number of an IOMMU group, or namespace/pod.");
+  AddSubject(*AddCommand(app, options, Command::kWhois, "whois",
+                         "Say whose doorbell window an I/O address is in."),
+             options, "text", "The address, or lines of the kernel's log. -: standard input.");
   AddExplain(app, options, config);
+  AddSubject(*AddCommand(app, options, Command::kCheckConfig, "check-config",
+                         "Read a configuration of the daemon, and compare it with this host."),
+             options, "file", "The configuration.");
+  AddHostPlaces(*AddCommand(app, options, Command::kDiag, "diag",
+                            "Say what is right on this host, what is wrong, and what to do."),
+                options.places);
+  AddRelease(app, options);
+  AddCapture(app, options);
+  AddSubject(*AddCommand(app, options, Command::kCompletion, "completion",
+                         "Print what completes the words of this program in a shell."),
+             options, "shell", "bash, zsh or fish.")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}).description(""));
   app.final_callback([&options, config] { options.has_config = config->count() > 0; });
 }
 
@@ -118,7 +159,10 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     // Help and version come this way too, with code 0.
     parsed.exit_code = app.exit(error) == 0 ? kExitOk : kExitUsage;
+    return parsed;
   }
+  if (parsed.options.command == Command::kCompletion)
+    parsed.completion = Completion(app, parsed.options.subject);
   return parsed;
 }
 

@@ -70,6 +70,22 @@ TEST(OptionsTest, Whois) {
   EXPECT_EQ(Parse({"whois", "-"}).options.subject, "-");
 }
 
+TEST(OptionsTest, TheOthers) {
+  EXPECT_EQ(Parse({"check-config", "a.yaml"}).options.command, Command::kCheckConfig);
+  const ParsedOptions diag = Parse({"--root", "archive", "diag", "--kubelet-dir", "/k"});
+  EXPECT_EQ(diag.options.command, Command::kDiag);
+  EXPECT_EQ(diag.options.root, "archive");
+  EXPECT_EQ(diag.options.places.kubelet_dir, "/k");
+  const ParsedOptions release = Parse({"release", "0x09100000", "--yes"});
+  EXPECT_EQ(release.options.command, Command::kRelease);
+  EXPECT_TRUE(release.options.yes);
+  const ParsedOptions capture = Parse({"capture", "-o", "file"});
+  EXPECT_EQ(capture.options.command, Command::kCapture);
+  EXPECT_EQ(capture.options.output_file, "file");
+  EXPECT_THAT(Parse({"completion", "bash"}).completion, HasSubstr("check-config"));
+  EXPECT_NE(Refused({"completion", "csh"}), "");
+}
+
 TEST(OptionsTest, TakesThePlacesOfTheDaemonFromItsEnvironment) {
   ::setenv("VFIO_DOORBELL_ADMIN_SOCKET", "/elsewhere", 1);
   EXPECT_EQ(Parse({"list"}).options.places.socket, "/elsewhere");

@@ -9,16 +9,24 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <string>
 #include <utility>
 
 #include "plugin/cli/process.h"
+#include "plugin/config/config_check.h"
+#include "plugin/config/config_file.h"
 #include "plugin/ctl/answer.h"
+#include "plugin/ctl/archive.h"
+#include "plugin/ctl/capture.h"
+#include "plugin/ctl/diag.h"
 #include "plugin/ctl/explain_command.h"
 #include "plugin/ctl/host.h"
 #include "plugin/ctl/options.h"
 #include "plugin/ctl/output.h"
+#include "plugin/ctl/release.h"
 #include "plugin/ctl/show_node.h"
+#include "plugin/ctl/unpack.h"
 #include "plugin/ctl/whois.h"
 #include "plugin/os/input.h"
 
@@ -47,6 +55,8 @@ Answer OfHost(const Places& places, const std::function<Answer(const Reading& re
   return answer;
 }
 
+Answer Run(const Options& options);
+
 Answer Whois(const Options& options, const Style& style) {
   std::string text = options.subject;
   if (text == "-") {
@@ -59,7 +69,58 @@ Answer Whois(const Options& options, const Style& style) {
   });
 }
 
+Answer CheckConfig(const Options& options) {
+  const auto config = config::LoadConfigFile(options.subject);
+  if (!config.ok()) return NoAnswer(kExitUsage, std::string(config.status().message()));
+  const auto said =
+      config::CheckConfig(options.subject, *config, ReadInventory(options.places.sysfs_root));
+  if (!said.ok()) return NoAnswer(kExitUsage, std::string(said.status().message()));
+  return {.exit_code = kExitOk, .text = *said + '\n', .notes = {}};
+}
+
+bool AskAtTerminal(const std::string& question) {
+  fmt::print("{}", question);
+  std::fflush(stdout);
+  std::string answer;
+  return std::getline(std::cin, answer) && (answer == "y" || answer == "yes");
+}
+
+Answer RunRelease(const Options& options) {
+  if (options.yes) return Release(options.places.socket, options.subject, {});
+  if (::isatty(STDIN_FILENO) != 1)
+    return NoAnswer(kExitUsage, "there is no terminal to ask at: give --yes to release the window");
+  return Release(options.places.socket, options.subject, &AskAtTerminal);
+}
+
+Answer RunCapture(const Options& options) {
+  const ArchiveWriter archive = Capture(options.places);
+  Answer answer{.exit_code = kExitOk, .text = archive.Finish(), .notes = {}};
+  if (archive.left_out() > 0) {
+    answer.notes.push_back(
+        fmt::format("left out: {}; the end of the archive says what", archive.left_out()));
+  }
+  if (options.output_file.empty()) return answer;
+  const absl::Status status = WriteNewFile(options.output_file, answer.text);
+  if (!status.ok()) return NoAnswer(kExitUsage, std::string(status.message()));
+  answer.text.clear();
+  return answer;
+}
+
+// The same, of the host in an archive.
+Answer RunInArchive(Options options) {
+  if (options.command == Command::kRelease || options.command == Command::kCapture)
+    return NoAnswer(kExitUsage, "--root is for looking only");
+  const auto unpacked = Unpacked::Create(options.root);
+  if (!unpacked.ok()) return NoAnswer(kExitUsage, std::string(unpacked.status().message()));
+  const std::string config = options.places.config;
+  options.places = PlacesIn((*unpacked)->path());
+  if (options.has_config) options.places.config = config;
+  options.root.clear();
+  return Run(options);
+}
+
 Answer Run(const Options& options) {
+  if (!options.root.empty()) return RunInArchive(options);
   const Style style{.format = options.format, .has_colour = WantsColour(), .now_ms = NowMs()};
   switch (options.command) {
     case Command::kList:
@@ -73,6 +134,16 @@ Answer Run(const Options& options) {
       return Whois(options, style);
     case Command::kExplain:
       return RunExplain(options);
+    case Command::kCheckConfig:
+      return CheckConfig(options);
+    case Command::kDiag:
+      return ShowDiagnosis(Diagnose(ReadEvidence(options.places)), style);
+    case Command::kRelease:
+      return RunRelease(options);
+    case Command::kCapture:
+      return RunCapture(options);
+    case Command::kCompletion:
+      break;
   }
   return {};
 }
@@ -83,7 +154,8 @@ int RunProgram(int argc, const char* const* argv) {
   cli::PrepareProcess();
   const ParsedOptions parsed = ParseOptions(argc, argv);
   if (parsed.exit_code >= 0) return parsed.exit_code;
-  const Answer answer = Run(parsed.options);
+  Answer answer = Run(parsed.options);
+  if (!parsed.completion.empty()) answer.text = parsed.completion;
   std::fputs(answer.text.c_str(), stdout);
   // Before what is said about it.
   std::fflush(stdout);

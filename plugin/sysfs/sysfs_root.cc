@@ -65,8 +65,8 @@ int SysfsDirectory::Write(const char* path, std::string_view value) const {
   return static_cast<std::size_t>(written) == value.size() ? 0 : EIO;
 }
 
-absl::Status SysfsDirectory::List(const char* path, Buffer& buffer,
-                                  std::vector<std::string>& names) const {
+absl::Status SysfsDirectory::List(const char* path, Buffer& buffer, std::vector<std::string>& names,
+                                  std::size_t most) const {
   names.clear();
   const base::UniqueFd fd =
       os::OpenBeneath(fd_.get(), path, O_RDONLY | O_DIRECTORY, os::Links::kRefuse);
@@ -83,7 +83,11 @@ absl::Status SysfsDirectory::List(const char* path, Buffer& buffer,
       unsigned short length = 0;  // NOLINT(google-runtime-int): the type of d_reclen
       std::memcpy(&length, &bytes[offset + offsetof(dirent64, d_reclen)], sizeof(length));
       const std::string_view name(&bytes[offset + offsetof(dirent64, d_name)]);
-      if (name != "." && name != "..") names.emplace_back(name);
+      if (name != "." && name != "..") {
+        if (names.size() == most)
+          return absl::OutOfRangeError(fmt::format("has more than {} entries", most));
+        names.emplace_back(name);
+      }
       offset += length;
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -44,7 +45,9 @@ class SysfsDirectory {
   // it means is up to the attribute.
   [[nodiscard]] int Write(const char* path, std::string_view value) const;
   // The names in the directory at `path`, in any order, into `names`, which is cleared first.
-  absl::Status List(const char* path, Buffer& buffer, std::vector<std::string>& names) const;
+  // OutOfRange: there are more than `most`; `names` has some of them.
+  absl::Status List(const char* path, Buffer& buffer, std::vector<std::string>& names,
+                    std::size_t most = std::numeric_limits<std::size_t>::max()) const;
   // Where the link at `path` leads, as it is written in it.
   absl::StatusOr<std::string> ReadLink(const char* path) const;
   // A directory at `path`, to which links may lead as long as they stay inside this one.
