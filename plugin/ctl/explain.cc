@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "plugin/base/excerpt.h"
 #include "plugin/base/parse.h"
+#include "plugin/ctl/node_json.h"
 #include "plugin/domain/guest_map.h"
 #include "plugin/guest/examine.h"
 
@@ -51,6 +53,35 @@ std::string Line(const WindowVerdict& item, std::string_view what) {
   }
   if (!item.verdict.reason.empty()) line += fmt::format(": {}", item.verdict.reason);
   return line;
+}
+
+nlohmann::ordered_json JsonOf(std::uint64_t start, std::uint64_t end) {
+  return {{"start", fmt::format("{:#x}", start)}, {"end", fmt::format("{:#x}", end)}};
+}
+
+nlohmann::ordered_json JsonOf(const Guest& guest, const std::vector<WindowVerdict>& verdicts) {
+  using Json = nlohmann::ordered_json;
+  Json memory = Json::array();
+  for (const guest::Range& range : guest.map) {
+    memory.push_back(JsonOf(range.start, range.end));
+    memory.back()["use"] = guest::UseName(range.use);
+  }
+  Json windows = Json::array();
+  for (const WindowVerdict& item : verdicts) {
+    const core::Window& window = item.windows;
+    Json& row = windows.emplace_back(JsonOf(window.base, window.base + window.size));
+    row["count"] = item.count;
+    row["verdict"] = NameOf(item.verdict.judgement);
+    row["reason"] = item.verdict.reason;
+    const auto& met = item.verdict.met;
+    row["met"] = met ? JsonOf(met->start, met->end) : Json();
+  }
+  return {{"apiVersion", kApiVersion},
+          {"kind", "Explanation"},
+          {"guest", guest.name},
+          {"memory", std::move(memory)},
+          {"unknownEnd", guest.unknown_end},
+          {"windows", std::move(windows)}};
 }
 
 }  // namespace
@@ -98,8 +129,16 @@ absl::StatusOr<core::Window> ParseWindowRange(std::string_view text) {
 }
 
 Answer Explain(const Guest& guest, const std::vector<WindowVerdict>& verdicts,
-               std::string_view what) {
+               std::string_view what, const Style& style) {
   Answer answer;
+  const auto rejected = [](const WindowVerdict& item) {
+    return item.verdict.judgement == guest::Judgement::kReject;
+  };
+  if (std::any_of(verdicts.begin(), verdicts.end(), rejected)) answer.exit_code = kExitNo;
+  if (style.is_for_programs()) {
+    answer.text = Render(JsonOf(guest, verdicts), style.format);
+    return answer;
+  }
   answer.text = fmt::format("{}\n", guest.name);
   for (const guest::Range& range : guest.map) {
     answer.text += fmt::format("{:<32} {}\n", guest::FormatRange(range.start, range.end),
@@ -110,7 +149,6 @@ Answer Explain(const Guest& guest, const std::vector<WindowVerdict>& verdicts,
   }
   for (const WindowVerdict& item : verdicts) {
     answer.text += Line(item, what) + '\n';
-    if (item.verdict.judgement == guest::Judgement::kReject) answer.exit_code = kExitNo;
   }
   return answer;
 }

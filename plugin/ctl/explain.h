@@ -12,6 +12,7 @@
 #include "plugin/core/window.h"
 #include "plugin/ctl/answer.h"
 #include "plugin/ctl/guest_document.h"
+#include "plugin/ctl/output.h"
 #include "plugin/guest/memory_map.h"
 
 namespace dp::ctl {
@@ -33,6 +34,6 @@ absl::StatusOr<core::Window> ParseWindowRange(std::string_view text);
 // The memory of a guest, and what is to be said of windows, which are `what`: "of the pool of
 // config.yaml". kExitNo: one is rejected.
 Answer Explain(const Guest& guest, const std::vector<WindowVerdict>& verdicts,
-               std::string_view what);
+               std::string_view what, const Style& style);
 
 }  // namespace dp::ctl

@@ -51,7 +51,7 @@ absl::StatusOr<Question> Judge(const Guest& guest, const Options& options) {
 
 }  // namespace
 
-Answer RunExplain(const Options& options) {
+Answer RunExplain(const Options& options, const Style& style) {
   const auto text = os::ReadFileOrInput(options.file, kMostDocumentBytes);
   if (!text.ok()) return NoAnswer(kExitUsage, std::string(text.status().message()));
   const auto guest =
@@ -67,7 +67,7 @@ Answer RunExplain(const Options& options) {
     return NoAnswer(absl::IsInvalidArgument(question.status()) ? kExitUsage : kExitUnreadable,
                     std::string(question.status().message()));
   }
-  return Explain(*guest, question->verdicts, question->what);
+  return Explain(*guest, question->verdicts, question->what, style);
 }
 
 }  // namespace dp::ctl

@@ -7,6 +7,6 @@
 namespace dp::ctl {
 
 // `doorbellctl explain`: reads the files that the options name.
-Answer RunExplain(const Options& options);
+Answer RunExplain(const Options& options, const Style& style);
 
 }  // namespace dp::ctl

@@ -85,7 +85,7 @@ TEST(ParseWindowRangeTest, RefusesWhatTheKernelDoesNotMake) {
 
 TEST(ExplainTest, ShowsTheMapAndTheVerdicts) {
   const Guest guest = GuestWith(guest::kGib);
-  const Answer answer = Explain(guest, JudgePool(guest, {}), "of the default pool");
+  const Answer answer = Explain(guest, JudgePool(guest, {}), "of the default pool", {});
   EXPECT_EQ(answer.exit_code, kExitOk);
   EXPECT_EQ(answer.text,
             "VM default/a\n"
@@ -99,7 +99,7 @@ TEST(ExplainTest, ShowsTheMapAndTheVerdicts) {
 TEST(ExplainTest, NamesBothRangesOfAWindowThatIsRejected) {
   Guest guest = GuestWith(guest::kGib);
   guest.unknown_end = "line 7: qemu:arg \"-m\"";
-  const Answer answer = Explain(guest, JudgePool(guest, PoolOf(0x50000000, 0x50100000)), "");
+  const Answer answer = Explain(guest, JudgePool(guest, PoolOf(0x50000000, 0x50100000)), "", {});
   EXPECT_EQ(answer.exit_code, kExitNo);
   EXPECT_THAT(answer.text,
               HasSubstr("where RAM ends cannot be told, because of line 7: qemu:arg \"-m\"\n"));

@@ -133,7 +133,7 @@ Answer Run(const Options& options) {
     case Command::kWhois:
       return Whois(options, style);
     case Command::kExplain:
-      return RunExplain(options);
+      return RunExplain(options, style);
     case Command::kCheckConfig:
       return CheckConfig(options);
     case Command::kDiag:
