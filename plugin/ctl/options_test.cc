@@ -5,9 +5,13 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <regex>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "plugin/ctl/answer.h"
+#include "plugin/os/file.h"
 
 namespace dp::ctl {
 namespace {
@@ -84,6 +88,24 @@ TEST(OptionsTest, TheOthers) {
   EXPECT_EQ(capture.options.output_file, "file");
   EXPECT_THAT(Parse({"completion", "bash"}).completion, HasSubstr("check-config"));
   EXPECT_NE(Refused({"completion", "csh"}), "");
+}
+
+// The completion has each of them, so the man page is held against it.
+TEST(OptionsTest, ManPageNamesEveryCommandAndFlag) {
+  const auto text = os::ReadFile(DP_MAN, 1 << 20);
+  ASSERT_TRUE(text.ok()) << text.status();
+  std::istringstream lines(Parse({"completion", "bash"}).completion);
+  int count = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("flags=\"") == std::string::npos) continue;
+    // "    list) flags="-h --help" ;;"
+    std::istringstream words(std::regex_replace(line, std::regex("[^a-z-]+|flags="), " "));
+    for (std::string word; words >> word; ++count) {
+      const std::string escaped = std::regex_replace(word, std::regex("-"), "\\-");
+      EXPECT_NE(text->find(escaped), std::string::npos) << word;
+    }
+  }
+  EXPECT_GT(count, 50);
 }
 
 TEST(OptionsTest, TakesThePlacesOfTheDaemonFromItsEnvironment) {
