@@ -50,6 +50,7 @@ admin::NodeState SomeState() {
 
 TEST_F(AdminClientTest, ReadsTheState) {
   fakes::FakeAdminServer server(socket());
+  server.Start();
   server.SetState(SomeState());
   const auto node = AskState(socket());
   ASSERT_TRUE(node.ok()) << node.status();
@@ -79,13 +80,15 @@ TEST_F(AdminClientTest, NamesTheSocketWhereNobodyAnswers) {
 }
 
 TEST_F(AdminClientTest, TakesNoEmptyAnswerForADaemon) {
-  const fakes::FakeAdminServer server(socket());
+  fakes::FakeAdminServer server(socket());
+  server.Start();
   const auto node = AskState(socket());
   EXPECT_EQ(node.status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(AdminClientTest, Releases) {
   fakes::FakeAdminServer server(socket());
+  server.Start();
   server.SetRelease(grpc::Status::OK, {"0000:01:00.0"});
   EXPECT_THAT(AskRelease(socket(), 0x09100000).value(), ElementsAre("0000:01:00.0"));
   EXPECT_THAT(server.released(), ElementsAre(0x09100000));
@@ -93,6 +96,7 @@ TEST_F(AdminClientTest, Releases) {
 
 TEST_F(AdminClientTest, PassesARefusalOn) {
   fakes::FakeAdminServer server(socket());
+  server.Start();
   server.SetRelease({grpc::StatusCode::FAILED_PRECONDITION, "default/vm-a has it"}, {});
   const auto released = AskRelease(socket(), 0x09100000);
   EXPECT_EQ(released.status().code(), absl::StatusCode::kFailedPrecondition);

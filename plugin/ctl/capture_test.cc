@@ -141,6 +141,7 @@ TEST_F(CaptureTest, ComesBackAsAHost) {
   std::ofstream(places.config)
       << "version: v1\nresources: [{name: vendor.example/nvme, selectors: [{vendor: \"1b36\"}]}]\n";
   fakes::FakeAdminServer server(places.socket);
+  server.Start();
   vfio_doorbell::admin::v1::NodeState state;
   state.mutable_daemon()->set_version("0.1.0");
   state.mutable_pool()->set_window_size(0x100000);

@@ -57,6 +57,7 @@ class HostTest : public testing::Test {
 
 TEST_F(HostTest, AsksTheDaemonAndTheKernel) {
   fakes::FakeAdminServer server(places_.socket);
+  server.Start();
   vfio_doorbell::admin::v1::NodeState state;
   state.mutable_daemon()->set_version("0.1.0");
   state.add_devices()->set_id("0000:01:00.0");

@@ -28,6 +28,7 @@ class ReleaseTest : public testing::Test {
     device.mutable_pod()->set_name("vm-a");
     server_.SetState(std::move(state));
     server_.SetRelease(grpc::Status::OK, {"0000:01:00.0"});
+    server_.Start();
   }
 
   fakes::TemporaryFolder folder_;

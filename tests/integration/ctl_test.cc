@@ -53,6 +53,7 @@ class CtlTest : public ::testing::Test {
 
   void StartDaemon() {
     server_ = std::make_unique<fakes::FakeAdminServer>(socket());
+    server_->Start();
     admin::NodeState state;
     state.mutable_daemon()->set_version("0.1.0");
     state.mutable_pool()->set_start(0x09100000);
@@ -142,6 +143,7 @@ TEST_F(CtlTest, Lists256Devices) {
   sysfs_.Remove("kernel/iommu_groups/7");
   sysfs_.AddManyGroups(kDevices);
   server_ = std::make_unique<fakes::FakeAdminServer>(socket());
+  server_->Start();
   admin::NodeState state;
   state.mutable_daemon()->set_version("0.1.0");
   for (int i = 0; i < kDevices; ++i) {
