@@ -12,9 +12,8 @@ namespace dp::ctl {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
-constexpr std::int64_t kNow = 1764171559000 + 90 * 60 * 1000;
+constexpr std::int64_t kNow = 1764171559000 + std::int64_t{90} * 60 * 1000;
 
 Style In(Format format) { return {.format = format, .has_colour = false, .now_ms = kNow}; }
 
