@@ -116,7 +116,8 @@ class DeviceBroker {
   // Ends the reservation with the window at `base`, whose pod has gone. Calls `done` once, possibly
   // before it returns, with its devices.
   // NotFound: nobody has it. FailedPrecondition: the kubelet lists its pod, or cannot be asked.
-  // Unavailable: a VMM holds one of its groups, or the daemon ends. Nothing has changed then.
+  // Unavailable: a VMM holds one of its groups, or the daemon ends. The reservation is as it was
+  // then; groups of it that nobody holds may be at the default, as in Reservations::Reconcile().
   using Released = std::function<void(absl::StatusOr<std::vector<std::string>>)>;
   void Release(std::uint64_t base, const Released& done);
   // A pod may have ended: looks now, and not only when it is time again.
