@@ -21,6 +21,7 @@ from vlab import tools, waiting
 
 MARK = "vfio-doorbell.io/permitted-host-devices"
 MANIFEST = clusters.ROOT / "manifests" / "controller.yaml"
+EXAMPLES = clusters.ROOT / "manifests" / "examples"
 NVME = {"pciVendorSelector": "1B36:0010", "resourceName": "vendor.example/nvme", "externalResourceProvider": True}
 GPU = {"pciVendorSelector": "10DE:1EB8", "resourceName": "vendor.example/gpu", "externalResourceProvider": True}
 FOREIGN = {"pciVendorSelector": "8086:1572", "resourceName": "intel.example/nic"}
@@ -62,8 +63,11 @@ class Setting:
         self.configure("nvme", "gpu")
 
     def configure(self, *names):
+        self.configure_as(yaml.safe_dump({"version": "v1", "resources": [RESOURCES[name] for name in names]}))
+
+    def configure_as(self, text):
         new = self._config.with_suffix(".new")
-        new.write_text(yaml.safe_dump({"version": "v1", "resources": [RESOURCES[name] for name in names]}), encoding="utf-8")
+        new.write_text(text, encoding="utf-8")
         new.rename(self._config)
 
     def start(self, name="controller", *arguments):
@@ -126,6 +130,24 @@ def test_permits_what_a_node_offers_and_marks_it(setting):
     # And stays when the node is gone.
     setting.wait_for_looks(3)
     assert setting.devices() == [NVME, GPU]
+
+
+def test_of_the_examples_it_makes_what_their_patch_says(setting):
+    patch = yaml.safe_load((EXAMPLES / "kubevirt-patch.yaml").read_text(encoding="utf-8"))
+    wanted = patch["spec"]["configuration"]
+    devices = wanted["permittedHostDevices"]["pciHostDevices"]
+    setting.configure_as((EXAMPLES / "config.yaml").read_text(encoding="utf-8"))
+    setting.cluster.put_node("node-b", {device["resourceName"]: "1" for device in devices})
+    try:
+        setting.start()
+        setting.wait_for_devices(*devices)
+    finally:
+        setting.cluster.delete("/api/v1/nodes/node-b")
+    assert setting.gates() == wanted["developerConfiguration"]["featureGates"]
+    # Applied by hand, it changes nothing of that.
+    before = setting.cluster.kubevirt()["spec"]
+    setting.cluster.admin.merge(f"{clusters.KUBEVIRTS}/kubevirt?fieldValidation=Strict", patch)
+    assert setting.cluster.kubevirt()["spec"] == before
 
 
 def test_idles_small_and_writes_nothing(setting):

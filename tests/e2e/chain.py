@@ -110,15 +110,15 @@ def build_plugin():
     return ROOT / "build" / "arm64" / "plugin" / "vfio-doorbell-plugin"
 
 
-def start_node(name, kernel, kinds=tuple(DEVICES), vfio=True, archives=()):
+def start_node(name, kernel, kinds=tuple(DEVICES), vfio=True, archives=(), gigantic_pages=0):
     """A node called `name` with these devices and the images of this scenario, its kubelet healthy.
 
-    archives: images beside those of every scenario.
+    archives: images beside those of every scenario; gigantic_pages: hugepages of 1 GiB.
     """
     archives = [podimages.pause(), podimages.vm(kernels.find("patched").image),
                 podimages.plugin(build_plugin()), *archives]
     return Node(name).up(kernels.find(kernel), rootfs.build(KUBELET), images.disk(archives), kinds,
-                         bound=True, vfio=vfio)
+                         bound=True, vfio=vfio, gigantic_pages=gigantic_pages)
 
 
 def expected_sha256():
@@ -227,10 +227,10 @@ def offered(node):
 # The VM
 
 
-def run_vm(node, name, manifest=None, meanwhile=lambda: None):
+def run_vm(node, name, manifest=None, meanwhile=lambda: None, look=lambda: None):
     """Runs the VM pod with the NVMe until it has read its disk; returns what was seen.
 
-    meanwhile: called once the kubelet has the pod.
+    meanwhile: called once the kubelet has the pod; look: called while the VM runs.
     """
     bdf = nvme(node)
     before = describe_group(node, bdf)
@@ -241,6 +241,7 @@ def run_vm(node, name, manifest=None, meanwhile=lambda: None):
     during = describe_group(node, bdf)
     doorbells = [int(line.split()[2], 16) for line in node.run(f"msi-address {bdf}").splitlines()]
     host_interrupts = _host_interrupts(node, bdf)
+    look()
     with step(f"VM {name}: end"):
         end_pod(node, name, name)
     return VmRun(

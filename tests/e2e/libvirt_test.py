@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A domain that KubeVirt's own code makes of a VMI and of the plugin's answer, started by a real libvirt.
+"""The VMs of manifests/examples, each as a domain that KubeVirt's own code makes of it and of the plugin's answer, started by a real
+libvirt.
 
     /usr/bin/python3 -m pytest tests/e2e/libvirt_test.py
 
 What is missing of KubeVirt is virt-launcher and virt-handler themselves: images/libvirt/run and the test do for them what they do for a
-domain.
+domain. What of an example the lab does not have is in for_the_lab().
 """
 
+import dataclasses
 import os
 import pathlib
+import re
 import subprocess
 import xml.etree.ElementTree
 
@@ -16,21 +19,80 @@ import pytest
 import yaml
 
 import chain
-from first_light_test import assert_doorbells_in, assert_vm_worked, moved_window
+from first_light_test import POOL, assert_doorbells_in, assert_vm_worked, moved_window
 from vlab import golang, kernels, podimages
 from vlab.progress import step
 
 HERE = pathlib.Path(__file__).parent
+EXAMPLES = chain.ROOT / "manifests" / "examples"
 POD = "libvirt"
 FOLDER = "/var/lib/lab-domain"  # on the node; libvirt.yaml mounts it
+NVME = "vendor.example/nvme"
+GIGANTIC_PAGES = 1  # of the node
 
 
-def make_domain(environment):
-    """The XML that KubeVirt makes of vmi.yaml in a container with these variables."""
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A VM of an example, while it runs."""
+    spec: dict                    # of the VirtualMachineInstance
+    domain: str                   # libvirt's XML
+    output: str                   # of the pod
+    groups: dict[str, chain.Group]  # by function of the host
+    free_pages: int               # hugepages of 1 GiB that the node has left
+    vm: chain.VmRun | None        # what its NVMe did; None: it has none
+
+
+def for_the_lab(example, nvme):
+    """The VirtualMachineInstance of an example's VirtualMachine.
+
+    Less memory and fewer processors than it asks for, and in place of its disk the kernel that is in the image lab.local/libvirt.
+    """
+    spec = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))["spec"]["template"]["spec"]
+    domain = spec["domain"]
+    domain["cpu"]["cores"] = 1
+    domain["memory"]["guest"] = domain["memory"].get("hugepages", {"pageSize": "512Mi"})["pageSize"]
+    domain["firmware"] = {"kernelBoot": {
+        "kernelArgs": f"console=ttyAMA0 quiet panic=-1 lab.disk={'yes' if nvme else 'no'}",
+        "container": {"image": podimages.LIBVIRT, "kernelPath": "/vm/Image", "initrdPath": "/vm/initrd"}}}
+    del domain["devices"]["disks"], spec["volumes"]
+    # What would need an image, a network or a service of KubeVirt's.
+    domain["devices"] |= {f"autoattach{name}": False for name in ("GraphicsDevice", "MemBalloon", "PodInterface")}
+    return {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "spec": spec,
+            "metadata": {"name": "vm", "namespace": "default", "uid": "6b2c0a3e-0000-4000-8000-000000000001"}}
+
+
+def lab_config(node):
+    """The examples' configuration, with the lab's devices in place of those that the lab does not have."""
+    config = yaml.safe_load((EXAMPLES / "config.yaml").read_text(encoding="utf-8"))
+    _, edu, pair, _ = node.bdfs
+    substitutes = {"vendor.example/nic": edu, "vendor.example/gpu": pair}
+    for resource in config["resources"]:
+        if bdf := substitutes.get(resource["name"]):
+            resource["selectors"] = [{"addresses": [bdf]}]
+    return config
+
+
+def pod_of(vmi):
+    """The pod that KubeVirt would have made: libvirt.yaml with what the VM asks for."""
+    manifest = yaml.safe_load((HERE / "libvirt.yaml").read_text(encoding="utf-8"))
+    domain = vmi["spec"]["domain"]
+    [container] = manifest["spec"]["containers"]
+    limits = {device["deviceName"]: 1 for device in domain["devices"]["hostDevices"]}
+    if "hugepages" in domain["memory"]:
+        size = domain["memory"]["hugepages"]["pageSize"]
+        limits |= {f"hugepages-{size}": domain["memory"]["guest"], "memory": "512Mi"}
+        manifest["spec"]["volumes"].append({"name": "hugepages", "emptyDir": {"medium": f"HugePages-{size}"}})
+        container["volumeMounts"].append({"name": "hugepages", "mountPath": "/dev/hugepages"})
+    container["resources"] = {"limits": limits}
+    return manifest
+
+
+def make_domain(vmi, environment):
+    """The XML that KubeVirt makes of the VMI in a container with these variables."""
     with step("KubeVirt makes the domain"):
         program = golang.program(chain.ROOT / "tests" / "kubevirt", "./domain", "-tags=libvirt_dlopen")
-        return subprocess.run([program, HERE / "vmi.yaml"], env=os.environ | environment, check=True, capture_output=True,
-                              text=True).stdout
+        return subprocess.run([program, "/dev/stdin"], input=yaml.safe_dump(vmi), env=os.environ | environment, check=True,
+                              capture_output=True, text=True).stdout
 
 
 def preparation(domain):
@@ -55,46 +117,106 @@ def give_nodes(node):
         echo "no process of the pod" >&2; exit 1""")
 
 
-@pytest.fixture(scope="module", name="run")
-def run_fixture():
-    """Facts of the VM, and the domain."""
+def run_example(node, example):
+    """Starts the VM of manifests/examples/EXAMPLE.yaml, looks at it, and ends it."""
+    wanted = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
+    devices = wanted["spec"]["template"]["spec"]["domain"]["devices"]["hostDevices"]
+    has_nvme = NVME in (device["deviceName"] for device in devices)
+    vmi, domains, groups, free_pages = for_the_lab(example, has_nvme), [], {}, []
+
+    def define():
+        log = chain.wait_for(node, f"the pod {POD} says what it was given",
+                             lambda: "vm: settings" in (text := chain.pod_output(node, POD)) and text,
+                             idle_s=15, evidence=lambda: chain.pod_evidence(node, POD))
+        domains.append(make_domain(vmi, chain.environment_of(log)))
+        script, console = preparation(domains[0])
+        give_nodes(node)
+        node.put(f"{FOLDER}/domain.xml", domains[0])
+        node.put(f"{FOLDER}/prepare", script)
+        node.put(f"{FOLDER}/ready", f"console {console}\n")
+
+    def look():
+        groups.update({bdf: chain.describe_group(node, bdf) for bdf in node.bdfs})
+        free_pages.append(int(node.run("cat /sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages")))
+
+    node.run(f"rm -rf {FOLDER}; mkdir -p {FOLDER}")
+    if has_nvme:
+        vm = chain.run_vm(node, POD, pod_of(vmi), define, look)
+        return Run(vmi["spec"], domains[0], vm.output, groups, free_pages[0], vm)
+    with step(f"VM {POD}: manifest to the list of its functions"):
+        output = chain.start_vm(node, POD, pod_of(vmi), define)
+    look()
+    with step(f"VM {POD}: end"):
+        chain.end_pod(node, POD, POD)
+    return Run(vmi["spec"], domains[0], output, groups, free_pages[0], None)
+
+
+@pytest.fixture(scope="module", name="node")
+def node_fixture():
+    """A node whose plugin has the examples' configuration."""
     archives = [podimages.libvirt(kernels.find("stock"))]
-    with chain.running_node("test-libvirt", "patched", archives=archives) as node:
-        chain.start_plugin(node, "enforce")
-        node.run(f"mkdir -p {FOLDER}; chmod 666 /dev/kvm")
-        domain = []
-
-        def define():
-            log = chain.wait_for(node, f"the pod {POD} says what it was given",
-                                 lambda: "vm: settings" in (text := chain.pod_output(node, POD)) and text,
-                                 idle_s=15, evidence=lambda: chain.pod_evidence(node, POD))
-            domain.append(make_domain(chain.environment_of(log)))
-            script, console = preparation(domain[0])
-            give_nodes(node)
-            node.put(f"{FOLDER}/domain.xml", domain[0])
-            node.put(f"{FOLDER}/prepare", script)
-            node.put(f"{FOLDER}/ready", f"console {console}\n")
-
-        manifest = yaml.safe_load((HERE / "libvirt.yaml").read_text(encoding="utf-8"))
-        yield chain.run_vm(node, POD, manifest, define), domain[0]
+    with chain.running_node("test-libvirt", "patched", archives=archives, gigantic_pages=GIGANTIC_PAGES) as node:
+        chain.start_plugin(node, "enforce", config=lab_config(node))
+        node.run("chmod 666 /dev/kvm")
+        yield node
 
 
-def test_domain_has_the_device_of_the_answer(run):
-    facts, domain = run
-    addresses = [address.attrib for address in xml.etree.ElementTree.fromstring(domain).findall("devices/hostdev/source/address")]
-    bdfs = ["{:04x}:{:02x}:{:02x}.{:x}".format(*(int(address[part], 16) for part in ("domain", "bus", "slot", "function")))
+@pytest.fixture(scope="module", name="run", params=sorted(path.stem for path in EXAMPLES.glob("vm-*.yaml")))
+def run_fixture(node, request):
+    """The VM of one example."""
+    return run_example(node, request.param)
+
+
+def functions_of(run):
+    """Functions of the host that the domain has."""
+    addresses = [address.attrib for address in xml.etree.ElementTree.fromstring(run.domain).findall("devices/hostdev/source/address")]
+    return ["{:04x}:{:02x}:{:02x}.{:x}".format(*(int(address[part], 16) for part in ("domain", "bus", "slot", "function")))
             for address in addresses]
-    assert ",".join(bdfs) == facts.environment["PCI_RESOURCE_LAB_EXAMPLE_NVME"]
+
+
+def resources_of(run):
+    """Resources that the VM asks for."""
+    return [device["deviceName"] for device in run.spec["domain"]["devices"]["hostDevices"]]
+
+
+def test_domain_has_the_devices_of_the_answer(run):
+    given = chain.environment_of(run.output)
+    names = ["PCI_RESOURCE_" + resource.upper().replace("/", "_").replace(".", "_") for resource in resources_of(run)]
+    assert names
+    assert functions_of(run) == [given[name] for name in names]
 
 
 def test_libvirt_started_it(run):
-    facts, _ = run
-    assert "Domain 'default_vm' defined" in facts.output
-    assert "Running hypervisor: QEMU" in facts.output
+    assert "Domain 'default_vm' defined" in run.output
+    assert "Running hypervisor: QEMU" in run.output
 
 
-def test_interrupts_go_through_the_moved_window(run):
-    facts, _ = run
-    assert chain.knob_window(facts.during.knob) == moved_window(facts)
-    assert_doorbells_in(facts, moved_window(facts))
-    assert_vm_worked(facts)
+def test_guest_has_these_functions_alone(run):
+    seen = re.findall(r"^guest: function (1b36:0010|1234:11e8)$", run.output, re.MULTILINE)
+    ids = {"vendor.example/nvme": "1b36:0010", "vendor.example/nic": "1234:11e8", "vendor.example/gpu": "1234:11e8"}
+    assert sorted(seen) == sorted(ids[resource] for resource in resources_of(run))
+
+
+def test_all_its_groups_have_one_window(run):
+    told = {int(document["window"]["base"], 16) for document in chain.settings_of(run.output)}
+    assert len(told) == 1
+    assert {window.start for bdf in functions_of(run) for window in run.groups[bdf].msi} == told
+    assert all(POOL.holds(run.groups[bdf].msi[0].start) for bdf in functions_of(run))
+    theirs = {run.groups[bdf].number for bdf in functions_of(run)}
+    assert all(not POOL.holds(group.msi[0].start) for group in run.groups.values() if group.number not in theirs)
+
+
+def test_interrupts_go_through_the_window(run):
+    # The lab has no driver for another device that a guest could be interrupted by.
+    if run.vm is None:
+        assert NVME not in resources_of(run)
+        return
+    assert chain.knob_window(run.vm.during.knob) == moved_window(run.vm)
+    assert_doorbells_in(run.vm, moved_window(run.vm))
+    assert_vm_worked(run.vm)
+
+
+def test_hugepages_are_used_where_they_are_asked_for(run):
+    pages = run.spec["domain"]["memory"].get("hugepages")
+    assert (xml.etree.ElementTree.fromstring(run.domain).find("memoryBacking/hugepages") is not None) == bool(pages)
+    assert run.free_pages == (0 if pages else GIGANTIC_PAGES)

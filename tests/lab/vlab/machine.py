@@ -62,20 +62,24 @@ def make_devices(kinds, directory, vfio=True):
     return Devices(arguments, bdfs, vfio)
 
 
-def qemu_command(kernel, root, images, tap, devices):
-    """QEMU for a node: GICv3 with ITS, SMMUv3 in front of PCI, and EL2 so that KVM works in it."""
+def qemu_command(kernel, root, images, tap, devices, gigantic_pages=0):
+    """QEMU for a node: GICv3 with ITS, SMMUv3 in front of PCI, and EL2 so that KVM works in it.
+
+    gigantic_pages: how many hugepages of 1 GiB the node has beside its other memory.
+    """
     # A device has its group from the moment it gets a driver: with lab.vfio in that order, and so not from the kernel's own before.
     # iomem=relaxed: a kernel with strict checks (Debian's) would not let msi-address read a BAR that
     # vfio-pci holds.
     append = ("console=ttyAMA0 quiet root=/dev/vda rw iomem=relaxed "
-              + (f"initcall_blacklist=nvme_init lab.vfio={','.join(sorted(devices.bdfs))}" if devices.vfio else ""))
+              + (f"initcall_blacklist=nvme_init lab.vfio={','.join(sorted(devices.bdfs))}" if devices.vfio else "")
+              + (f" hugepagesz=1G hugepages={gigantic_pages}" if gigantic_pages else ""))
     # What the node has flushed must be there after a power cut, as on a disk: not cache=unsafe.
     return [
         "qemu-system-aarch64",
         "-M", "virt,gic-version=3,iommu=smmuv3,virtualization=on", "-cpu", "max,pauth-impdef=on",
         # Without a bound on the translation buffer QEMU grows to 2 GB.
         "-accel", "tcg,thread=multi,tb-size=256",
-        "-smp", str(CPUS), "-m", str(MEMORY_MIB),
+        "-smp", str(CPUS), "-m", str(MEMORY_MIB + 1024 * gigantic_pages),
         "-nodefaults", "-display", "none", "-serial", "file:serial.log",
         "-kernel", str(kernel.image), *(["-initrd", str(kernel.initrd)] if kernel.initrd else []),
         "-append", append,

@@ -51,30 +51,30 @@ class Node:
 
     # Beginning and end
 
-    def up(self, kernel, rootfs, images, kinds, bound=False, vfio=True):
+    def up(self, kernel, rootfs, images, kinds, bound=False, vfio=True, gigantic_pages=0):
         """Boots the node and returns when its kubelet is healthy; on failure nothing stays.
 
         kernel: kernels.Kernel; rootfs: entry of rootfs.build(); images: from images.disk();
         kinds: device kinds, see machine.KINDS; bound: the machine ends with this process;
-        vfio: whether the devices are handed to vfio-pci.
+        vfio: whether the devices are handed to vfio-pci; gigantic_pages: hugepages of 1 GiB.
         """
         self.must_be_free()
         self.directory.mkdir(parents=True)
         try:
-            self._boot(kernel, rootfs, images, kinds, bound, vfio)
+            self._boot(kernel, rootfs, images, kinds, bound, vfio, gigantic_pages)
         except BaseException:
             self.down()
             raise
         return self
 
-    def _boot(self, kernel, rootfs, images, kinds, bound, vfio):
+    def _boot(self, kernel, rootfs, images, kinds, bound, vfio, gigantic_pages):
         devices = machine.make_devices(kinds, self.directory, vfio)
         disks.make_overlay(rootfs / "root.img", self.directory / "root.qcow2")
         disks.make_overlay(images, self.directory / "images.qcow2")
         shutil.copy(rootfs / "known_hosts", self.directory)
         shutil.copy(rootfs / "ssh_key", self.directory)
         self._make_network()
-        self._start(kernel, devices, bound)
+        self._start(kernel, devices, bound, gigantic_pages)
 
     def power_cycle(self, kernel, kinds, bound=False):
         """Cuts the power and switches it on again, with the same disks; the arguments as for up().
@@ -86,14 +86,15 @@ class Node:
             Process(**state[name]).stop(grace_s=0)
         self._file("ssh").unlink(missing_ok=True)
         with step(f"node {self.name}: power cut"):
-            self._start(kernel, machine.make_devices(kinds, self.directory), bound)
+            self._start(kernel, machine.make_devices(kinds, self.directory), bound, state["gigantic_pages"])
 
-    def _start(self, kernel, devices, bound):
+    def _start(self, kernel, devices, bound, gigantic_pages):
         self._file("serial.log").write_text("")
-        command = machine.qemu_command(kernel, "root.qcow2", "images.qcow2", TAP, devices)
+        command = machine.qemu_command(kernel, "root.qcow2", "images.qcow2", TAP, devices, gigantic_pages)
         qemu = Process.start(self._inside(command), self._file("qemu.log"), self.directory,
                              bound)
-        self._write_state(qemu=qemu, bdfs=devices.bdfs, kernel=str(kernel.image))
+        self._write_state(qemu=qemu, bdfs=devices.bdfs, kernel=str(kernel.image),
+                          gigantic_pages=gigantic_pages)
         for stage, idle_s in STAGES:
             with step(f"node {self.name}: {stage}"):
                 wait_for(f"node {self.name} reports: {stage}", lambda: self._reached(stage),
