@@ -6,33 +6,27 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
-#include <list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "plugin/app/admin.h"
 #include "plugin/app/counting_knob.h"
 #include "plugin/app/host_facts.h"
 #include "plugin/app/node_hook.h"
+#include "plugin/app/plugins.h"
 #include "plugin/base/log.h"
 #include "plugin/base/status_macros.h"
 #include "plugin/config/config_file.h"
 #include "plugin/config/config_watch.h"
 #include "plugin/core/device_broker.h"
 #include "plugin/core/rescan_pacer.h"
-#include "plugin/kubelet/endpoint.h"
-#include "plugin/kubelet/folder_watch.h"
 #include "plugin/kubelet/pod_resources.h"
 #include "plugin/ledger/driver_file.h"
 #include "plugin/ledger/ledger_file.h"
@@ -40,9 +34,7 @@
 #include "plugin/os/file.h"
 #include "plugin/os/parallel.h"
 #include "plugin/os/signal_fd.h"
-#include "plugin/os/syscall.h"
 #include "plugin/os/uevent_socket.h"
-#include "plugin/server/device_plugin_server.h"
 #include "plugin/server/quiet_grpc.h"
 #include "plugin/settings/settings_directory.h"
 #include "plugin/sysfs/group_scanner.h"
@@ -65,9 +57,6 @@ namespace {
 // A kubelet that has just started is left alone with its start before the host is scanned anew; a
 // kubelet that restarts in a loop does not cause a scan each time.
 constexpr std::chrono::milliseconds kRegisteredDelay{50};
-// For the kubelet to take note of the end of its streams.
-constexpr std::chrono::milliseconds kStreamsDeadline{500};
-
 // For a change of drivers that is under way at the end.
 constexpr std::chrono::seconds kDriverDeadline{3};
 
@@ -113,36 +102,12 @@ class Daemon final : public App {
   absl::Status Run() override;
 
  private:
-  // What the kubelet sees of one resource.
-  struct Plugin {
-    std::unique_ptr<server::DevicePluginServer> server;  // null: the resource is not served
-    std::unique_ptr<kubelet::Endpoint> endpoint;
-    std::int64_t watched_since_ms = 0;
-    std::int64_t list_sent_ms = 0;
-  };
-  // One that is served no more, until nothing of it runs.
-  struct Retired {
-    Plugin plugin;
-    bool stopped = false;  // its endpoint
-    bool ended = false;    // its streams, or their time is over
-    std::optional<os::EventLoop::TimerId> deadline;
-    std::jthread shutdown;
-  };
-
   absl::Status Serve();
-  absl::Status AddPlugin(std::size_t resource);
-  void ChooseWay();
-  void WatchFolderIfNeeded();
   void WatchConfig();
   void Reload();
   void OnReconfigured(const absl::StatusOr<core::ConfigChange>& change);
   void RefuseConfig(base::Reason reason, const absl::Status& status);
-  void Retire(std::size_t resource);
-  void RetireFurther(Retired& retired);
-  void OnRegistered(std::size_t resource);
-  void OnWatched(std::size_t resource, bool watched);
-  void OnAnswered(std::size_t resource, server::DevicePluginServer::Method method,
-                  const absl::Status& status, server::DevicePluginServer::Duration duration);
+  void OnRegistered();
   void StartAdmin();
   [[nodiscard]] server::DaemonFacts Facts() const;
   void OnUevents(std::span<const os::Uevent> uevents);
@@ -165,11 +130,8 @@ class Daemon final : public App {
   ledger::DriverFile driver_store_;
   kubelet::PodResources pods_;
   std::unique_ptr<core::DeviceBroker> broker_;
+  std::optional<Plugins> plugins_;  // once there is a broker
   std::unique_ptr<os::SignalFd> signals_;
-  kubelet::Endpoint::Way way_ = kubelet::Endpoint::Way::kKubeletSocket;
-  std::string sockets_dir_;      // where the endpoints are
-  std::vector<Plugin> plugins_;  // by the place of the resource
-  std::list<Retired> retired_;
   std::unique_ptr<NodeHook> node_hook_;  // null: not asked for
   std::unique_ptr<Admin> admin_;         // null: not yet
   const std::int64_t started_ms_ = timers_.WallMs();
@@ -178,7 +140,6 @@ class Daemon final : public App {
   std::string config_hash_;  // of the configuration in force
   std::unique_ptr<config::ConfigWatch> config_watch_;
   std::string last_refusal_;  // of a configuration; what was logged last
-  std::unique_ptr<kubelet::FolderWatch> folder_;
   core::RescanPacer pacer_;
   absl::Status uevents_status_;
   std::unique_ptr<os::UeventSocket> uevents_;  // null: none are received, for the reason above
@@ -224,6 +185,14 @@ absl::Status Daemon::CreateBroker(core::Config config) {
                  .grace = options_.release_grace}});
   if (!broker.ok()) return broker.status();
   broker_ = *std::move(broker);
+  plugins_.emplace(
+      Plugins::Parts{
+          .loop = *loop_, .timers = timers_, .broker = *broker_, .statistics = statistics_},
+      Plugins::Events{.registered = [this] { OnRegistered(); },
+                      .watched =
+                          [this] {
+                            if (admin_) admin_->Touch();
+                          }});
   return absl::OkStatus();
 }
 
@@ -255,23 +224,11 @@ absl::Status Daemon::Serve() {
   RETURN_IF_ERROR(settings_.Prepare());
   RETURN_IF_ERROR(ledger_.Prepare());
   RETURN_IF_ERROR(broker_->Open());
-  ChooseWay();
-  folder_ =
-      std::make_unique<kubelet::FolderWatch>(*loop_, sockets_dir_, [this](bool kubelet_started) {
-        if (kubelet_started) {
-          ++statistics_.kubelet_restarts;
-          broker_->KubeletStarted();
-        }
-        for (const Plugin& plugin : plugins_) {
-          if (plugin.endpoint) plugin.endpoint->OnFolderChange(kubelet_started);
-        }
-      });
-  broker_->NotifyChanges([this](std::size_t resource) {
-    if (resource < plugins_.size() && plugins_[resource].server)
-      plugins_[resource].server->SendList();
-  });
+  plugins_->Open(options_);
+  broker_->NotifyChanges([this](std::size_t resource) { plugins_->SendList(resource); });
   server::PrepareGrpc(*loop_);
-  for (std::size_t i = 0; i < broker_->offers().size(); ++i) RETURN_IF_ERROR(AddPlugin(i));
+  const std::size_t resources = broker_->offers().size();
+  for (std::size_t i = 0; i < resources; ++i) RETURN_IF_ERROR(plugins_->Add(i));
   if (!uevents_status_.ok()) {
     log::Warning("changes are seen late", {{"reason", base::Reason::kNoUevents},
                                            {"seconds", options_.rescan_interval.count()},
@@ -284,7 +241,7 @@ absl::Status Daemon::Serve() {
   }
   StartAdmin();
   server::StopGrpcTimers();
-  for (const Plugin& plugin : plugins_) plugin.endpoint->Start();
+  for (std::size_t i = 0; i < resources; ++i) plugins_->Start(i);
   return absl::OkStatus();
 }
 
@@ -305,109 +262,15 @@ void Daemon::StartAdmin() {
 }
 
 server::DaemonFacts Daemon::Facts() const {
-  server::DaemonFacts facts{.version = VFIO_DOORBELL_VERSION,
-                            .boot_id = boot_id_,
-                            .started_ms = started_ms_,
-                            .config_file = options_.config,
-                            .config_generation = config_generation_,
-                            .config_hash = config_hash_,
-                            .config_error = last_refusal_,
-                            .kubelet_restarts = statistics_.kubelet_restarts,
-                            .resources = {}};
-  for (std::size_t i = 0; i < plugins_.size(); ++i) {
-    const Plugin& plugin = plugins_[i];
-    if (!plugin.server) continue;
-    const core::Resource& resource = broker_->resource(i);
-    const auto registrations = statistics_.registrations.find(resource.name);
-    facts.resources.push_back({.name = resource.name,
-                               .watched = plugin.endpoint && plugin.endpoint->watched(),
-                               .watched_since_ms = plugin.watched_since_ms,
-                               .list_sent_ms = plugin.list_sent_ms,
-                               .registrations = registrations == statistics_.registrations.end()
-                                                    ? 0
-                                                    : registrations->second,
-                               .observe = resource.observe,
-                               .cdi = resource.cdi,
-                               .iommufd = resource.iommufd});
-  }
-  return facts;
-}
-
-// Never both: docs/adr/2026-11-24-one-way-of-registration.md
-void Daemon::ChooseWay() {
-  sockets_dir_ = options_.kubelet_dir;
-  if (options_.registration != "plugins-registry") return;
-  // The final slash: it is to be a folder.
-  if (::access((options_.plugins_registry_dir + "/").c_str(), W_OK | X_OK) == 0) {
-    way_ = kubelet::Endpoint::Way::kPluginsRegistry;
-    sockets_dir_ = options_.plugins_registry_dir;
-    return;
-  }
-  log::Warning("registering through the kubelet's socket",
-               {{"reason", base::Reason::kNoPluginsRegistry},
-                {"error", os::ErrnoError(errno, "register in " + options_.plugins_registry_dir)}});
-}
-
-absl::Status Daemon::AddPlugin(std::size_t resource) {
-  ASSIGN_OR_RETURN(auto server,
-                   server::DevicePluginServer::Create(
-                       *loop_, *broker_, resource,
-                       {.list_sent =
-                            [this, resource] {
-                              plugins_[resource].list_sent_ms = timers_.WallMs();
-                              ::malloc_trim(0);
-                            },
-                        .answered =
-                            [this, resource](auto method, const auto& status, auto duration) {
-                              OnAnswered(resource, method, status, duration);
-                            },
-                        .watched = [this, resource](bool watched) { OnWatched(resource, watched); },
-                        .announced =
-                            [this, resource](const absl::Status& status) {
-                              if (!plugins_[resource].endpoint) return;
-                              plugins_[resource].endpoint->OnAnnounced(status);
-                            }}));
-  auto endpoint = kubelet::Endpoint::Create(
-      *loop_, way_, sockets_dir_, broker_->offers()[resource].resource,
-      {.connected = [server = server.get()](
-                        base::UniqueFd connection) { server->Serve(std::move(connection)); },
-       .registered = [this, resource] { OnRegistered(resource); }});
-  if (plugins_.size() <= resource) plugins_.resize(resource + 1);
-  plugins_[resource].server = std::move(server);
-  if (!endpoint.ok()) return endpoint.status();
-  plugins_[resource].endpoint = *std::move(endpoint);
-  return absl::OkStatus();
-}
-
-void Daemon::OnWatched(std::size_t resource, bool watched) {
-  Plugin& plugin = plugins_[resource];
-  if (!plugin.endpoint) return;
-  plugin.endpoint->SetWatched(watched);
-  plugin.watched_since_ms = watched ? timers_.WallMs() : 0;
-  if (admin_) admin_->Touch();
-  WatchFolderIfNeeded();
-}
-
-void Daemon::OnAnswered(std::size_t resource, server::DevicePluginServer::Method method,
-                        const absl::Status& status, server::DevicePluginServer::Duration duration) {
-  const bool is_start = method == server::DevicePluginServer::Method::kPreStartContainer;
-  const std::pair key(broker_->offers()[resource].resource, std::string(core::ResultOf(status)));
-  ++(is_start ? statistics_.starts : statistics_.allocations)[key];
-  (is_start ? statistics_.start : statistics_.allocate).Add(duration);
-}
-
-// As long as the kubelet watches every resource it has not restarted, and the folder does not
-// matter.
-void Daemon::WatchFolderIfNeeded() {
-  if (draining_) return;
-  const bool all_watched = std::all_of(plugins_.begin(), plugins_.end(), [](const Plugin& plugin) {
-    return !plugin.server || (plugin.endpoint && plugin.endpoint->watched());
-  });
-  if (all_watched) {
-    folder_->Pause();
-  } else {
-    folder_->Resume();
-  }
+  return {.version = VFIO_DOORBELL_VERSION,
+          .boot_id = boot_id_,
+          .started_ms = started_ms_,
+          .config_file = options_.config,
+          .config_generation = config_generation_,
+          .config_hash = config_hash_,
+          .config_error = last_refusal_,
+          .kubelet_restarts = statistics_.kubelet_restarts,
+          .resources = plugins_->Facts()};
 }
 
 void Daemon::WatchConfig() {
@@ -457,12 +320,12 @@ void Daemon::OnReconfigured(const absl::StatusOr<core::ConfigChange>& change) {
   last_refusal_.clear();
   for (const std::size_t resource : change->removed) {
     log::Info("resource removed", {{"resource", broker_->offers()[resource].resource}});
-    Retire(resource);
+    plugins_->Retire(resource);
   }
   for (const std::size_t resource : change->added) {
-    const absl::Status status = AddPlugin(resource);
+    const absl::Status status = plugins_->Add(resource);
     if (status.ok()) {
-      plugins_[resource].endpoint->Start();
+      plugins_->Start(resource);
     } else {
       log::Error("resource not served", {{"reason", base::Reason::kNotListening},
                                          {"resource", broker_->offers()[resource].resource},
@@ -473,44 +336,8 @@ void Daemon::OnReconfigured(const absl::StatusOr<core::ConfigChange>& change) {
             {{"added", change->added.size()}, {"removed", change->removed.size()}});
 }
 
-// Removes its socket, ends its streams, then all of its calls and connections.
-void Daemon::Retire(std::size_t resource) {
-  if (!plugins_[resource].server) return;
-  Retired& retired = retired_.emplace_back();
-  retired.plugin = std::exchange(plugins_[resource], {});
-  retired.stopped = !retired.plugin.endpoint;
-  const auto end = [this, &retired] {
-    retired.ended = true;
-    RetireFurther(retired);
-  };
-  retired.deadline = loop_->CallAfter(kStreamsDeadline, end);
-  // First: whoever sees a stream end finds no socket any more.
-  if (!retired.stopped) {
-    retired.plugin.endpoint->Stop([this, &retired] {
-      retired.stopped = true;
-      RetireFurther(retired);
-    });
-  }
-  retired.plugin.server->EndStreams(end);
-}
-
-void Daemon::RetireFurther(Retired& retired) {
-  if (!retired.stopped || !retired.ended || retired.shutdown.joinable()) return;
-  retired.shutdown = std::jthread([this, &retired] {
-    retired.plugin.server->Shutdown();
-    loop_->Post([this, &retired] {
-      loop_->Cancel(*retired.deadline);
-      retired_.remove_if([&retired](const Retired& entry) { return &entry == &retired; });
-      if (draining_) PartStopped();
-    });
-  });
-  // Meanwhile: if the folder is being watched, the kernel takes milliseconds to end that.
-  if (draining_) folder_.reset();
-}
-
 // Much may have changed while there was no kubelet.
-void Daemon::OnRegistered(std::size_t resource) {
-  ++statistics_.registrations[broker_->offers()[resource].resource];
+void Daemon::OnRegistered() {
   broker_->KubeletStarted();
   pacer_.RequestAfter(kRegisteredDelay);
 }
@@ -564,8 +391,8 @@ void Daemon::Drain() {
   pacer_.Stop();
   uevents_.reset();
   config_watch_.reset();
-  for (std::size_t resource = 0; resource < plugins_.size(); ++resource) Retire(resource);
-  running_parts_ = 1 + retired_.size() + aside_;  // the list of pods and the plugins
+  running_parts_ = 2 + aside_;  // the list of pods, and the plugins
+  plugins_->Drain([this] { PartStopped(); });
   if (node_hook_) {
     ++running_parts_;
     node_hook_->Stop([this] { PartStopped(); });
