@@ -25,7 +25,6 @@ from vlab.progress import step
 
 HERE = pathlib.Path(__file__).parent
 EXAMPLES = chain.ROOT / "manifests" / "examples"
-POD = "libvirt"
 FOLDER = "/var/lib/lab-domain"  # on the node; libvirt.yaml mounts it
 NVME = "vendor.example/nvme"
 GIGANTIC_PAGES = 1  # of the node
@@ -42,7 +41,12 @@ class Run:
     vm: chain.VmRun | None        # what its NVMe did; None: it has none
 
 
-def for_the_lab(example, nvme):
+def resources_of(spec):
+    """Resources that a VM asks for."""
+    return [device["deviceName"] for device in spec["domain"]["devices"]["hostDevices"]]
+
+
+def for_the_lab(example):
     """The VirtualMachineInstance of an example's VirtualMachine.
 
     Less memory and fewer processors than it asks for, and in place of its disk the kernel that is in the image lab.local/libvirt.
@@ -52,7 +56,7 @@ def for_the_lab(example, nvme):
     domain["cpu"]["cores"] = 1
     domain["memory"]["guest"] = domain["memory"].get("hugepages", {"pageSize": "512Mi"})["pageSize"]
     domain["firmware"] = {"kernelBoot": {
-        "kernelArgs": f"console=ttyAMA0 quiet panic=-1 lab.disk={'yes' if nvme else 'no'}",
+        "kernelArgs": f"console=ttyAMA0 quiet panic=-1 lab.disk={'yes' if NVME in resources_of(spec) else 'no'}",
         "container": {"image": podimages.LIBVIRT, "kernelPath": "/vm/Image", "initrdPath": "/vm/initrd"}}}
     del domain["devices"]["disks"], spec["volumes"]
     # What would need an image, a network or a service of KubeVirt's.
@@ -72,12 +76,13 @@ def lab_config(node):
     return config
 
 
-def pod_of(vmi):
+def pod_of(vmi, name):
     """The pod that KubeVirt would have made: libvirt.yaml with what the VM asks for."""
     manifest = yaml.safe_load((HERE / "libvirt.yaml").read_text(encoding="utf-8"))
+    manifest["metadata"]["name"] = name
     domain = vmi["spec"]["domain"]
     [container] = manifest["spec"]["containers"]
-    limits = {device["deviceName"]: 1 for device in domain["devices"]["hostDevices"]}
+    limits = {resource: 1 for resource in resources_of(vmi["spec"])}
     if "hugepages" in domain["memory"]:
         size = domain["memory"]["hugepages"]["pageSize"]
         limits |= {f"hugepages-{size}": domain["memory"]["guest"], "memory": "512Mi"}
@@ -119,15 +124,12 @@ def give_nodes(node):
 
 def run_example(node, example):
     """Starts the VM of manifests/examples/EXAMPLE.yaml, looks at it, and ends it."""
-    wanted = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
-    devices = wanted["spec"]["template"]["spec"]["domain"]["devices"]["hostDevices"]
-    has_nvme = NVME in (device["deviceName"] for device in devices)
-    vmi, domains, groups, free_pages = for_the_lab(example, has_nvme), [], {}, []
+    vmi, domains, groups, free_pages = for_the_lab(example), [], {}, []
 
     def define():
-        log = chain.wait_for(node, f"the pod {POD} says what it was given",
-                             lambda: "vm: settings" in (text := chain.pod_output(node, POD)) and text,
-                             idle_s=15, evidence=lambda: chain.pod_evidence(node, POD))
+        log = chain.wait_for(node, f"the pod {example} says what it was given",
+                             lambda: "vm: settings" in (text := chain.pod_output(node, example)) and text,
+                             idle_s=15, evidence=lambda: chain.pod_evidence(node, example))
         domains.append(make_domain(vmi, chain.environment_of(log)))
         script, console = preparation(domains[0])
         give_nodes(node)
@@ -140,14 +142,14 @@ def run_example(node, example):
         free_pages.append(int(node.run("cat /sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages")))
 
     node.run(f"rm -rf {FOLDER}; mkdir -p {FOLDER}")
-    if has_nvme:
-        vm = chain.run_vm(node, POD, pod_of(vmi), define, look)
+    if NVME in resources_of(vmi["spec"]):
+        vm = chain.run_vm(node, example, pod_of(vmi, example), define, look)
         return Run(vmi["spec"], domains[0], vm.output, groups, free_pages[0], vm)
-    with step(f"VM {POD}: manifest to the list of its functions"):
-        output = chain.start_vm(node, POD, pod_of(vmi), define)
+    with step(f"VM {example}: manifest to the list of its functions"):
+        output = chain.start_vm(node, example, pod_of(vmi, example), define)
     look()
-    with step(f"VM {POD}: end"):
-        chain.end_pod(node, POD, POD)
+    with step(f"VM {example}: end"):
+        chain.end_pod(node, example, example)
     return Run(vmi["spec"], domains[0], output, groups, free_pages[0], None)
 
 
@@ -174,14 +176,9 @@ def functions_of(run):
             for address in addresses]
 
 
-def resources_of(run):
-    """Resources that the VM asks for."""
-    return [device["deviceName"] for device in run.spec["domain"]["devices"]["hostDevices"]]
-
-
 def test_domain_has_the_devices_of_the_answer(run):
     given = chain.environment_of(run.output)
-    names = ["PCI_RESOURCE_" + resource.upper().replace("/", "_").replace(".", "_") for resource in resources_of(run)]
+    names = ["PCI_RESOURCE_" + resource.upper().replace("/", "_").replace(".", "_") for resource in resources_of(run.spec)]
     assert names
     assert functions_of(run) == [given[name] for name in names]
 
@@ -194,7 +191,7 @@ def test_libvirt_started_it(run):
 def test_guest_has_these_functions_alone(run):
     seen = re.findall(r"^guest: function (1b36:0010|1234:11e8)$", run.output, re.MULTILINE)
     ids = {"vendor.example/nvme": "1b36:0010", "vendor.example/nic": "1234:11e8", "vendor.example/gpu": "1234:11e8"}
-    assert sorted(seen) == sorted(ids[resource] for resource in resources_of(run))
+    assert sorted(seen) == sorted(ids[resource] for resource in resources_of(run.spec))
 
 
 def test_all_its_groups_have_one_window(run):
@@ -209,7 +206,7 @@ def test_all_its_groups_have_one_window(run):
 def test_interrupts_go_through_the_window(run):
     # The lab has no driver for another device that a guest could be interrupted by.
     if run.vm is None:
-        assert NVME not in resources_of(run)
+        assert NVME not in resources_of(run.spec)
         return
     assert chain.knob_window(run.vm.during.knob) == moved_window(run.vm)
     assert_doorbells_in(run.vm, moved_window(run.vm))
