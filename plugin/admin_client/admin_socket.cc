@@ -30,6 +30,7 @@ constexpr int kLargestAnswer = 16 * 1024 * 1024;
 // that never came, for an empty one that is fine.
 constexpr char kGetState[] = "/vfio_doorbell.admin.v1.Admin/GetState";
 constexpr char kGetMetrics[] = "/vfio_doorbell.admin.v1.Admin/GetMetrics";
+constexpr char kRelease[] = "/vfio_doorbell.admin.v1.Admin/Release";
 
 std::shared_ptr<grpc::Channel> ChannelOver(base::UniqueFd connection) {
   grpc::ChannelArguments arguments;
@@ -43,15 +44,14 @@ absl::Status StatusOf(const grpc::Status& answer) {
 }
 
 template <typename Message>
-absl::StatusOr<Message> Parse(const absl::StatusOr<grpc::ByteBuffer>& bytes) {
-  if (!bytes.ok()) return bytes.status();
+absl::StatusOr<Message> Parse(const grpc::ByteBuffer& bytes) {
   grpc::Slice slice;
   Message message;
   // Of a message without fields nothing is sent, and it has no slice then.
-  if (bytes->Length() == 0) return message;
-  if (!bytes->DumpToSingleSlice(&slice).ok() ||
+  if (bytes.Length() == 0) return message;
+  if (!bytes.DumpToSingleSlice(&slice).ok() ||
       !message.ParseFromArray(slice.begin(), static_cast<int>(slice.size()))) {
-    return absl::DataLossError("the daemon's answer makes no sense");
+    return absl::DataLossError("its answer makes no sense");
   }
   return message;
 }
@@ -122,31 +122,45 @@ AdminSocket::AdminSocket(os::EventLoop& loop, std::string path)
 AdminSocket::~AdminSocket() = default;
 
 void AdminSocket::GetState(Duration deadline, Answered<v1::NodeState> done) {
-  Ask(kGetState, deadline,
-      [done = std::move(done)](const Bytes& bytes) { done(Parse<v1::NodeState>(bytes)); });
+  AskFor(kGetState, v1::GetStateRequest(), deadline, std::move(done));
 }
 
 void AdminSocket::GetMetrics(Duration deadline, Answered<v1::GetMetricsResponse> done) {
-  Ask(kGetMetrics, deadline,
-      [done = std::move(done)](const Bytes& bytes) { done(Parse<v1::GetMetricsResponse>(bytes)); });
+  AskFor(kGetMetrics, v1::GetMetricsRequest(), deadline, std::move(done));
 }
 
-void AdminSocket::Ask(const char* method, Duration deadline, std::function<void(Bytes)> done) {
+void AdminSocket::Release(const v1::ReleaseRequest& request, Duration deadline,
+                          Answered<v1::ReleaseResponse> done) {
+  AskFor(kRelease, request, deadline, std::move(done));
+}
+
+template <typename Message>
+void AdminSocket::AskFor(const char* method, const google::protobuf::MessageLite& request,
+                         Duration deadline, Answered<Message> done) {
+  const grpc::Slice slice(request.SerializeAsString());
+  Ask(method, grpc::ByteBuffer(&slice, 1), deadline,
+      [this, done = std::move(done)](const Bytes& bytes) {
+        if (!bytes.ok()) return done(bytes.status());
+        auto message = Parse<Message>(*bytes);
+        done(message.ok() ? std::move(message) : Explain(message.status()));
+      });
+}
+
+void AdminSocket::Ask(const char* method, grpc::ByteBuffer request, Duration deadline,
+                      std::function<void(Bytes)> done) {
   if (stopping_) {
     done(StoppedError());
     return;
   }
   auto connection = os::ConnectUnix(path_);
   if (!connection.ok()) {
-    done(Explain(connection.status()));
+    done(connection.status());
     return;
   }
   Call* call = calls_.emplace_back(std::make_unique<Call>()).get();
   call->done = std::move(done);
   call->stub = std::make_unique<grpc::GenericStub>(ChannelOver(*std::move(connection)));
-  // An empty message, which is what both requests are.
-  const grpc::Slice nothing;
-  call->request = grpc::ByteBuffer(&nothing, 1);
+  call->request = std::move(request);
   // Not the deadline of the call: gRPC's timers may stand still (server/quiet_grpc.h).
   call->timeout = loop_.CallAfter(deadline, [this, call, deadline] {
     call->timeout.reset();
@@ -183,7 +197,7 @@ void AdminSocket::WatchState(Duration deadline, std::function<void(const v1::Nod
   }
   auto connection = os::ConnectUnix(path_);
   if (!connection.ok()) {
-    ended(Explain(connection.status()));
+    ended(connection.status());
     return;
   }
   Stream* stream =
@@ -237,7 +251,7 @@ void AdminSocket::StopIfIdle() {
 
 absl::Status AdminSocket::Explain(const absl::Status& status) const {
   return {status.code(),
-          fmt::format("the daemon at {} does not answer: {}", path_,
+          fmt::format("the daemon at {}: {}", path_,
                       status.message().empty() ? absl::StatusCodeToString(status.code())
                                                : std::string(status.message()))};
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <google/protobuf/message_lite.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,6 +33,10 @@ class AdminSocket final : public Admin {
   void GetMetrics(Duration deadline, Answered<v1::GetMetricsResponse> done) override;
   void WatchState(Duration deadline, std::function<void(const v1::NodeState&)> changed,
                   std::function<void(const absl::Status&)> ended) override;
+  // Ends a reservation (api/admin/v1/api.proto), which Admin leaves to whoever does not only look.
+  // A refusal of the daemon has its code and its words.
+  void Release(const v1::ReleaseRequest& request, Duration deadline,
+               Answered<v1::ReleaseResponse> done);
   // Whoever waits gets Unavailable, now, and so does whoever asks later. Calls `stopped`, in a
   // later turn, when nothing is under way any more. Once.
   void Stop(std::function<void()> stopped);
@@ -40,7 +46,11 @@ class AdminSocket final : public Admin {
   class Stream;
   using Bytes = absl::StatusOr<grpc::ByteBuffer>;
 
-  void Ask(const char* method, Duration deadline, std::function<void(Bytes)> done);
+  template <typename Message>
+  void AskFor(const char* method, const google::protobuf::MessageLite& request, Duration deadline,
+              Answered<Message> done);
+  void Ask(const char* method, grpc::ByteBuffer request, Duration deadline,
+           std::function<void(Bytes)> done);
   void OnAnswer(Call* call, const absl::Status& status);
   void OnMessage(Stream* stream);
   void OnEnd(Stream* stream, const absl::Status& status);

@@ -4,11 +4,8 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <memory>
 
-#include "plugin/admin_client/admin_socket.h"
-#include "plugin/base/status_macros.h"
-#include "plugin/os/event_loop.h"
+#include "plugin/admin_client/ask.h"
 
 // The daemon's own binary asks the daemon, in the container of both: such a probe needs no port, no
 // shell, and nobody else who is well.
@@ -32,15 +29,8 @@ absl::Status CheckReady(const admin_client::v1::NodeState& state) {
 }  // namespace
 
 absl::Status Probe(const std::string& socket, std::string_view what) {
-  ASSIGN_OR_RETURN(const auto loop, os::EventLoop::Create());
-  admin_client::AdminSocket daemon(*loop, socket);
-  absl::Status result;
-  daemon.GetState(kPatience, [&](const absl::StatusOr<admin_client::v1::NodeState>& state) {
-    result = state.ok() && what == "ready" ? CheckReady(*state) : state.status();
-    loop->Post([&] { daemon.Stop([&] { loop->Stop(); }); });
-  });
-  loop->Run();
-  return result;
+  const auto state = admin_client::AskState(socket, kPatience);
+  return state.ok() && what == "ready" ? CheckReady(*state) : state.status();
 }
 
 }  // namespace dp::app

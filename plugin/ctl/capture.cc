@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "plugin/ctl/admin_client.h"
+#include "plugin/ctl/daemon.h"
 #include "plugin/ctl/facts.h"
 #include "plugin/ctl/node_json.h"
 #include "plugin/ctl/unpack.h"

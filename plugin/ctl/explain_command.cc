@@ -8,7 +8,7 @@
 
 #include "plugin/base/status_macros.h"
 #include "plugin/config/config_file.h"
-#include "plugin/ctl/admin_client.h"
+#include "plugin/ctl/daemon.h"
 #include "plugin/ctl/explain.h"
 #include "plugin/ctl/guest_document.h"
 #include "plugin/os/input.h"

@@ -7,7 +7,7 @@
 
 #include "plugin/base/status_macros.h"
 #include "plugin/config/config_file.h"
-#include "plugin/ctl/admin_client.h"
+#include "plugin/ctl/daemon.h"
 #include "plugin/ctl/facts.h"
 #include "plugin/ctl/node_json.h"
 #include "plugin/ctl/recorded_node.h"

@@ -5,7 +5,7 @@
 
 #include "plugin/base/excerpt.h"
 #include "plugin/base/parse.h"
-#include "plugin/ctl/admin_client.h"
+#include "plugin/ctl/daemon.h"
 #include "plugin/ctl/node.h"
 #include "plugin/ctl/output.h"
 

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "plugin/ctl/node.h"
 
-// Asks the daemon (api/admin/v1). The only file that knows gRPC.
+// Asks the daemon (api/admin/v1), in the words of this program.
 namespace dp::ctl {
 
 // A daemon answers from memory, so one that takes as long does not answer.

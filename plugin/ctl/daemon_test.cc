@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugin/ctl/admin_client.h"
+#include "plugin/ctl/daemon.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 namespace admin = vfio_doorbell::admin::v1;
 
-class AdminClientTest : public testing::Test {
+class DaemonTest : public testing::Test {
  protected:
   [[nodiscard]] std::string socket() const { return folder_.path() + "/admin.sock"; }
 
@@ -48,7 +48,7 @@ admin::NodeState SomeState() {
   return state;
 }
 
-TEST_F(AdminClientTest, ReadsTheState) {
+TEST_F(DaemonTest, ReadsTheState) {
   fakes::FakeAdminServer server(socket());
   server.Start();
   server.SetState(SomeState());
@@ -73,34 +73,25 @@ TEST_F(AdminClientTest, ReadsTheState) {
   EXPECT_EQ(node->occurrences[0].reason, "window_reserved");
 }
 
-TEST_F(AdminClientTest, NamesTheSocketWhereNobodyAnswers) {
+TEST_F(DaemonTest, NamesTheSocketWhereNobodyAnswers) {
   const auto node = AskState(socket());
   EXPECT_EQ(node.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(node.status().message()), HasSubstr(socket()));
 }
 
-TEST_F(AdminClientTest, TakesNoEmptyAnswerForADaemon) {
+TEST_F(DaemonTest, TakesNoEmptyAnswerForADaemon) {
   fakes::FakeAdminServer server(socket());
   server.Start();
   const auto node = AskState(socket());
   EXPECT_EQ(node.status().code(), absl::StatusCode::kDataLoss);
 }
 
-TEST_F(AdminClientTest, Releases) {
+TEST_F(DaemonTest, Releases) {
   fakes::FakeAdminServer server(socket());
   server.Start();
   server.SetRelease(grpc::Status::OK, {"0000:01:00.0"});
   EXPECT_THAT(AskRelease(socket(), 0x09100000).value(), ElementsAre("0000:01:00.0"));
   EXPECT_THAT(server.released(), ElementsAre(0x09100000));
-}
-
-TEST_F(AdminClientTest, PassesARefusalOn) {
-  fakes::FakeAdminServer server(socket());
-  server.Start();
-  server.SetRelease({grpc::StatusCode::FAILED_PRECONDITION, "default/vm-a has it"}, {});
-  const auto released = AskRelease(socket(), 0x09100000);
-  EXPECT_EQ(released.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(released.status().message()), HasSubstr("default/vm-a has it"));
 }
 
 }  // namespace

@@ -1,50 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugin/ctl/admin_client.h"
+#include "plugin/ctl/daemon.h"
 
 #include <fmt/format.h>
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/create_channel_posix.h>
-#include <grpcpp/support/channel_arguments.h>
 
-#include <memory>
 #include <optional>
-#include <utility>
 
-#include "api/admin/v1/api.grpc.pb.h"
+#include "plugin/admin_client/ask.h"
 #include "plugin/base/status_macros.h"
-#include "plugin/os/unix_connect.h"
 
 namespace dp::ctl {
 namespace {
 
 namespace admin = vfio_doorbell::admin::v1;
-
-// Of 16,384 devices, each with a failure.
-constexpr int kLargestAnswer = 16 * 1024 * 1024;
-
-// The connection is made here: connect(2) says what is wrong, where gRPC would say "failed to
-// connect to all addresses".
-absl::StatusOr<std::unique_ptr<admin::Admin::Stub>> Connect(const std::string& socket) {
-  ASSIGN_OR_RETURN(base::UniqueFd connection, os::ConnectUnix(socket));
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kLargestAnswer);
-  return admin::Admin::NewStub(
-      grpc::CreateCustomInsecureChannelFromFd("daemon", connection.Release(), arguments));
-}
-
-void SetDeadline(grpc::ClientContext& context) {
-  context.set_deadline(std::chrono::system_clock::now() + kAnswerDeadline);
-}
-
-absl::Status StatusOf(const grpc::Status& answer, const std::string& socket) {
-  // The codes of both have the same numbers (absl/status/status.h).
-  const auto code = static_cast<absl::StatusCode>(answer.error_code());
-  if (code == absl::StatusCode::kOk) return absl::OkStatus();
-  const std::string message =
-      answer.error_message().empty() ? absl::StatusCodeToString(code) : answer.error_message();
-  return {code, fmt::format("the daemon at {}: {}", socket, message)};
-}
 
 std::optional<core::Window> WindowOf(bool is_there, const admin::Window& window) {
   if (!is_there) return std::nullopt;
@@ -148,12 +115,8 @@ Node NodeOf(const admin::NodeState& state) {
 }  // namespace
 
 absl::StatusOr<Node> AskState(const std::string& socket) {
-  ASSIGN_OR_RETURN(const auto stub, Connect(socket));
-  grpc::ClientContext context;
-  SetDeadline(context);
-  admin::NodeState state;
-  RETURN_IF_ERROR(StatusOf(stub->GetState(&context, {}, &state), socket));
-  // The generated stub takes an answer that it cannot parse for an empty one.
+  ASSIGN_OR_RETURN(const admin::NodeState state, admin_client::AskState(socket, kAnswerDeadline));
+  // What answers with nothing may be anybody.
   if (!state.has_daemon()) {
     return absl::DataLossError(fmt::format("the answer from {} is not that of a daemon", socket));
   }
@@ -161,13 +124,10 @@ absl::StatusOr<Node> AskState(const std::string& socket) {
 }
 
 absl::StatusOr<std::vector<std::string>> AskRelease(const std::string& socket, std::uint64_t base) {
-  ASSIGN_OR_RETURN(const auto stub, Connect(socket));
-  grpc::ClientContext context;
-  SetDeadline(context);
   admin::ReleaseRequest request;
   request.set_base(base);
-  admin::ReleaseResponse response;
-  RETURN_IF_ERROR(StatusOf(stub->Release(&context, request, &response), socket));
+  ASSIGN_OR_RETURN(const admin::ReleaseResponse response,
+                   admin_client::AskRelease(socket, request, kAnswerDeadline));
   return std::vector<std::string>(response.devices().begin(), response.devices().end());
 }
 
