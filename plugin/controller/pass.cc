@@ -9,6 +9,7 @@
 #include "plugin/base/excerpt.h"
 #include "plugin/controller/nodes.h"
 #include "plugin/controller/plan.h"
+#include "plugin/kube/failure.h"
 
 // Order: read the CR, read nodes if they matter, plan, take the lease, patch. The lease comes after
 // the plan so that it is not written for nothing. What others change meanwhile is caught by the
@@ -30,20 +31,23 @@ std::string TextAt(const Json& object, const char* pointer) {
 }
 
 State StateOf(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
+  switch (kube::FailureOf(status)) {
+    case kube::Failure::kNone:
+      return State::kInStep;
+    case kube::Failure::kForbidden:
       return State::kForbidden;
-    case absl::StatusCode::kNotFound:
-      return State::kNoKubeVirt;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kCancelled:
+    case kube::Failure::kUnreachable:
       return State::kUnreachable;
-    case absl::StatusCode::kAborted:
+    case kube::Failure::kRefused:
+      return State::kRefused;
+    case kube::Failure::kConflict:
       return State::kConflict;
-    default:
+    case kube::Failure::kAbsent:
+      return State::kNoKubeVirt;
+    case kube::Failure::kBroken:
       return State::kBroken;
   }
+  return State::kBroken;
 }
 
 void Fail(Outcome& outcome, State state, std::string text) {
@@ -80,19 +84,19 @@ std::string_view NameOf(State state) {
     case State::kSeveral:
       return "several_kubevirts";
     case State::kForbidden:
-      return "forbidden";
+      return NameOf(kube::Failure::kForbidden);
     case State::kUnreachable:
-      return "unreachable";
+      return NameOf(kube::Failure::kUnreachable);
     case State::kRefused:
-      return "refused";
+      return NameOf(kube::Failure::kRefused);
     case State::kConflict:
-      return "conflict";
+      return NameOf(kube::Failure::kConflict);
     case State::kFollowing:
       return "following";
     case State::kBroken:
-      return "broken";
+      return NameOf(kube::Failure::kBroken);
   }
-  return "broken";
+  return NameOf(kube::Failure::kBroken);
 }
 
 std::vector<std::string_view> StateNames() {

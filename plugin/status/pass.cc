@@ -8,6 +8,7 @@
 
 #include "plugin/base/status_macros.h"
 #include "plugin/json/parse_json.h"
+#include "plugin/kube/failure.h"
 #include "plugin/kube/http_error.h"
 #include "plugin/status/features.h"
 #include "plugin/status/words.h"
@@ -41,26 +42,9 @@ std::string ObjectPath(const std::string& node) {
   return fmt::format("{}/{}", kDoorbellNodes, node);
 }
 
-State StateOf(Part part, const absl::Status& status) {
-  if (status.ok()) return State::kInStep;
-  if (part == Part::kFeatures) return State::kNotWritten;
-  switch (status.code()) {
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
-      return State::kForbidden;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kCancelled:
-      return State::kUnreachable;
-    case absl::StatusCode::kFailedPrecondition:
-      return State::kRefused;
-    case absl::StatusCode::kAborted:
-    case absl::StatusCode::kAlreadyExists:
-      return State::kConflict;
-    case absl::StatusCode::kNotFound:
-      return State::kAbsent;
-    default:
-      return State::kBroken;
-  }
+std::string_view ReasonOf(Part part, const absl::Status& status) {
+  if (part == Part::kFeatures && !status.ok()) return "not_written";
+  return kube::NameOf(kube::FailureOf(status));
 }
 
 std::string UidIn(const Json& object) {
@@ -83,28 +67,6 @@ std::string_view NameOf(Part part) {
       return "object";
   }
   return "object";
-}
-
-std::string_view NameOf(State state) {
-  switch (state) {
-    case State::kInStep:
-      return "in_step";
-    case State::kForbidden:
-      return "forbidden";
-    case State::kUnreachable:
-      return "unreachable";
-    case State::kRefused:
-      return "refused";
-    case State::kConflict:
-      return "conflict";
-    case State::kAbsent:
-      return "absent";
-    case State::kBroken:
-      return "broken";
-    case State::kNotWritten:
-      return "not_written";
-  }
-  return "broken";
 }
 
 bool IsOn(const Options& options, Part part) {
@@ -230,11 +192,11 @@ absl::Status Pass::SendEvent(std::uint64_t id) {
     ++counters_.events;
     return written;
   }
-  switch (StateOf(Part::kEvents, written)) {
-    case State::kUnreachable:
+  switch (kube::FailureOf(written)) {
+    case kube::Failure::kUnreachable:
       return written;
-    case State::kRefused:
-    case State::kAbsent:
+    case kube::Failure::kRefused:
+    case kube::Failure::kAbsent:
       // Its namespace has gone, or it will never be liked.
       events_.Refused(id, /*for_good=*/true);
       return written;
@@ -250,7 +212,7 @@ absl::Status Pass::RunEvents(Report& report) {
   if (node_uid_.empty() && !due.empty()) {
     // Events of the Node should name it rightly, but go out without as well.
     absl::Status looked = LookAtNode();
-    if (StateOf(Part::kEvents, looked) == State::kUnreachable) return looked;
+    if (kube::FailureOf(looked) == kube::Failure::kUnreachable) return looked;
   }
   absl::Status first;
   int forbidden = 0;
@@ -258,11 +220,11 @@ absl::Status Pass::RunEvents(Report& report) {
     const absl::Status sent = SendEvent(id);
     if (sent.ok()) continue;
     if (first.ok()) first = sent;
-    const State state = StateOf(Part::kEvents, sent);
+    const kube::Failure failure = kube::FailureOf(sent);
     // One that is refused says nothing of the next. So may be one that is forbidden, in a namespace
     // that ends; several are not.
-    if (state == State::kForbidden && ++forbidden < kMostForbidden) continue;
-    if (state != State::kRefused && state != State::kAbsent) break;
+    if (failure == kube::Failure::kForbidden && ++forbidden < kMostForbidden) continue;
+    if (failure != kube::Failure::kRefused && failure != kube::Failure::kAbsent) break;
   }
   events_.Tidy(Now());
   counters_.events_dropped = events_.dropped();
@@ -283,7 +245,7 @@ absl::Status Pass::LookAtObject() {
   }
   // If it cannot be read now it is not waited for: the names of the Events see to it that most of
   // what was told is not told twice.
-  if (StateOf(Part::kObject, object.status()) != State::kUnreachable) resumed_ = true;
+  if (kube::FailureOf(object.status()) != kube::Failure::kUnreachable) resumed_ = true;
   return absl::IsNotFound(object.status()) ? absl::OkStatus() : object.status();
 }
 
@@ -353,7 +315,7 @@ Outcome Pass::Run(const Wanted& wanted, const std::vector<Part>& due) {
   absl::Status unreachable;
   if (options_.object && !resumed_) {
     const absl::Status looked = LookAtObject();
-    if (StateOf(Part::kObject, looked) == State::kUnreachable) unreachable = looked;
+    if (kube::FailureOf(looked) == kube::Failure::kUnreachable) unreachable = looked;
   }
   // They are taken in any case: there may be other ones before the next pass.
   if (options_.events) TakeOccurrences(wanted.occurrences);
@@ -368,9 +330,9 @@ Outcome Pass::Run(const Wanted& wanted, const std::vector<Part>& due) {
       if (part == Part::kCondition) status = RunCondition(wanted);
       if (part == Part::kEvents) status = RunEvents(report);
       if (part == Part::kObject) status = RunObject(wanted, report);
-      if (StateOf(part, status) == State::kUnreachable) unreachable = status;
+      if (kube::FailureOf(status) == kube::Failure::kUnreachable) unreachable = status;
     }
-    report.state = StateOf(part, status);
+    report.reason = ReasonOf(part, status);
     report.text = std::string(status.message());
     report.pause = std::max<milliseconds>(
         report.pause, std::min<milliseconds>(kube::RetryAfter(status), kLongestPause));

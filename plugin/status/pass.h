@@ -55,22 +55,11 @@ struct Wanted {
 };
 
 // How a part stands after a pass.
-enum class State {
-  kInStep,
-  kForbidden,    // the account lacks a right, or the token is not taken, or a policy is against it
-  kUnreachable,  // no API server, or one that fails or wants to be left alone
-  kRefused,      // the API server does not want what was written, as it is
-  kConflict,     // somebody else has written at the same time
-  kAbsent,       // no such node, or no CRD
-  kBroken,       // an answer that makes no sense
-  kNotWritten,   // the feature file
-};
-// "in_step", "forbidden", ...
-std::string_view NameOf(State state);
-
 struct Report {
   Part part = Part::kFeatures;
-  State state = State::kInStep;
+  // Why it is not in step: the name of a kube::Failure, or "not_written", of the feature file.
+  // Empty: it is.
+  std::string_view reason;
   std::string text;  // one sentence; empty in step
   // Not again before this: what the API server asks for, or what a large object is worth.
   std::chrono::milliseconds pause{0};

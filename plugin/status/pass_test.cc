@@ -64,7 +64,8 @@ class PassTest : public ::testing::Test {
     last_ = pass_->Run(wanted_, due);
     wanted_.occurrences.clear();
     std::vector<std::string> states;
-    for (const Report& report : last_.reports) states.emplace_back(NameOf(report.state));
+    for (const Report& report : last_.reports)
+      states.emplace_back(report.reason.empty() ? "in_step" : report.reason);
     return states;
   }
   void Happens(Occurrence occurrence) {

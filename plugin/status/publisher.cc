@@ -128,8 +128,8 @@ void Publisher::Ended(const Outcome& outcome) {
 void Publisher::Settle(const Report& report, TimePoint now) {
   const auto line = std::find_if(lines_.begin(), lines_.end(),
                                  [&](const Line& its) { return its.part == report.part; });
-  line->last = report.state;
-  if (report.state == State::kInStep) {
+  line->last = report.reason;
+  if (report.reason.empty()) {
     line->backoff.Reset();
     line->not_before = now + report.pause;
     line->again = now + (report.again.count() > 0 ? report.again : pace_.heartbeat);
@@ -144,13 +144,13 @@ void Publisher::Log(const Outcome& outcome) {
   std::vector<const Report*> changed;
   for (const Report& report : outcome.reports) {
     for (const Line& line : lines_) {
-      if (line.part == report.part && line.last != report.state) changed.push_back(&report);
+      if (line.part == report.part && line.last != report.reason) changed.push_back(&report);
     }
   }
   for (std::size_t i = 0; i < changed.size(); ++i) {
     const Report& report = *changed[i];
     const auto is_same = [&](const Report* other) {
-      return other->state == report.state && other->text == report.text;
+      return other->reason == report.reason && other->text == report.text;
     };
     const auto end = changed.begin() + static_cast<std::ptrdiff_t>(i);
     if (std::any_of(changed.begin(), end, is_same)) continue;
@@ -158,11 +158,11 @@ void Publisher::Log(const Outcome& outcome) {
     for (const Report* other : changed) {
       if (is_same(other)) parts += (parts.empty() ? "" : ",") + std::string(NameOf(other->part));
     }
-    if (report.state == State::kInStep) {
+    if (report.reason.empty()) {
       log::Info("Kubernetes in step again", {{"parts", parts}});
     } else {
       log::Warning("Kubernetes not in step",
-                   {{"reason", NameOf(report.state)}, {"parts", parts}, {"error", report.text}});
+                   {{"reason", report.reason}, {"parts", parts}, {"error", report.text}});
     }
   }
 }

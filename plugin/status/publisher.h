@@ -66,10 +66,10 @@ class Publisher {
   struct Line {
     Part part;
     base::Backoff backoff;
-    bool changed = false;  // there is something new to tell
-    TimePoint not_before;  // whatever there is
-    TimePoint again;       // with nothing new
-    State last = State::kInStep;
+    bool changed = false;   // there is something new to tell
+    TimePoint not_before;   // whatever there is
+    TimePoint again;        // with nothing new
+    std::string_view last;  // of its reports: the reason
   };
 
   [[nodiscard]] static TimePoint DueTime(const Line& line);
