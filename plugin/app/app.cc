@@ -30,6 +30,7 @@
 #include "plugin/kubelet/pod_resources.h"
 #include "plugin/ledger/driver_file.h"
 #include "plugin/ledger/ledger_file.h"
+#include "plugin/os/boot_id.h"
 #include "plugin/os/event_loop.h"
 #include "plugin/os/file.h"
 #include "plugin/os/parallel.h"
@@ -135,7 +136,7 @@ class Daemon final : public App {
   std::unique_ptr<NodeHook> node_hook_;  // null: not asked for
   std::unique_ptr<Admin> admin_;         // null: not yet
   const std::int64_t started_ms_ = timers_.WallMs();
-  const std::string boot_id_ = ReadBootId();
+  const std::string boot_id_ = os::ReadBootId();
   std::uint64_t config_generation_ = 1;
   std::string config_hash_;  // of the configuration in force
   std::unique_ptr<config::ConfigWatch> config_watch_;

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "plugin/app/app.h"
-#include "plugin/app/host_facts.h"
 #include "plugin/app/options.h"
 #include "plugin/app/probe.h"
 #include "plugin/base/log.h"
@@ -20,6 +19,7 @@
 #include "plugin/config/config_file.h"
 #include "plugin/core/release.h"
 #include "plugin/ledger/driver_file.h"
+#include "plugin/os/boot_id.h"
 #include "plugin/sysfs/group_scanner.h"
 #include "plugin/sysfs/msi_window_file.h"
 #include "plugin/sysfs/pci_driver_files.h"
@@ -52,7 +52,7 @@ int ReleaseDrivers(const Options& options, const sysfs::SysfsRoot& sysfs,
   auto record = store.Load();
   if (absl::IsNotFound(record.status())) return kExitOk;
   if (!record.ok()) return Fail(kExitFailure, record.status());
-  if (record->boot_id != ReadBootId()) return kExitOk;
+  if (record->boot_id != os::ReadBootId()) return kExitOk;
   sysfs::PciDriverFiles drivers(sysfs, {.dev_root = options.dev_root, .root_argument = {}});
   int exit_code = kExitOk;
   for (const core::ReleasedDrivers& group : core::ReleaseDrivers(inventory, drivers, *record)) {

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "plugin/base/status_macros.h"
-#include "plugin/ctl/host.h"
 #include "plugin/json/parse_json.h"
+#include "plugin/os/boot_id.h"
 #include "plugin/os/unix_connect.h"
 
 namespace dp::ctl {
@@ -55,7 +55,7 @@ Facts ReadFacts(const Places& places) {
     facts.release = system.release;
     facts.machine = system.machine;
   }
-  facts.boot_id = ReadBootId();
+  facts.boot_id = os::ReadBootId();
   facts.is_root = ::geteuid() == 0;
   facts.probes = {
       ProbeSocket("the kubelet's socket", places.kubelet_dir + "/kubelet.sock"),

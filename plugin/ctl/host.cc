@@ -66,14 +66,6 @@ Reading ReadRecords(const Places& places, core::Inventory inventory) {
 
 }  // namespace
 
-std::string ReadBootId() {
-  constexpr std::size_t kLength = 64;
-  auto text = os::ReadFile("/proc/sys/kernel/random/boot_id", kLength);
-  if (!text.ok()) return {};
-  while (!text->empty() && text->back() == '\n') text->pop_back();
-  return *std::move(text);
-}
-
 absl::StatusOr<core::Ledger> ReadLedger(const std::string& data_dir) {
   const std::string path = data_dir + "/ledger.json";
   ASSIGN_OR_RETURN(const std::string text, os::ReadFile(path, ledger::kMaxBytes));

@@ -23,9 +23,6 @@ struct Reading {
   bool is_complete = true;  // false: neither the daemon nor its ledger could be read
 };
 
-// Of this host: what /proc says of the boot. Empty: it does not.
-std::string ReadBootId();
-
 // The ledger, left as it is: not taken over, and not set aside. NotFound: there is none. Each error
 // names the file.
 absl::StatusOr<core::Ledger> ReadLedger(const std::string& data_dir);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "plugin/ledger/ledger_json.h"
+#include "plugin/os/boot_id.h"
 #include "tests/fakes/fake_admin_server.h"
 #include "tests/fakes/sysfs_tree.h"
 #include "tests/fakes/temporary_folder.h"
@@ -47,7 +48,7 @@ class HostTest : public testing::Test {
     allocation.holdings = {
         {.device = "0000:01:00.0", .group = 7, .members = "0000:01:00.0", .reserved = true}};
     reservation.allocations = {allocation};
-    return {.generation = 1, .boot_id = ReadBootId(), .reservations = {reservation}};
+    return {.generation = 1, .boot_id = os::ReadBootId(), .reservations = {reservation}};
   }
 
   fakes::TemporaryFolder folder_;
