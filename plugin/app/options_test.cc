@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#include "plugin/cli/parse_words.h"
+
 namespace dp::app {
 namespace {
 
@@ -16,9 +18,8 @@ using ::testing::internal::CaptureStdout;
 using ::testing::internal::GetCapturedStderr;
 using ::testing::internal::GetCapturedStdout;
 
-ParsedOptions Parse(std::vector<const char*> arguments) {
-  arguments.insert(arguments.begin(), "vfio-doorbell-plugin");
-  return ParseOptions(static_cast<int>(arguments.size()), arguments.data());
+ParsedOptions Parse(const std::vector<const char*>& words) {
+  return cli::ParseWords(&ParseOptions, "vfio-doorbell-plugin", words);
 }
 
 TEST(OptionsTest, ServesByDefault) {

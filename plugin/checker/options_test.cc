@@ -8,16 +8,20 @@
 #include <string>
 #include <vector>
 
+#include "plugin/cli/parse_words.h"
+
 namespace dp::checker {
 namespace {
 
 using ::testing::HasSubstr;
 
-ParsedOptions Parse(std::vector<const char*> words, std::uint64_t number = 0x2a) {
+ParsedOptions Parse(const std::vector<const char*>& words) {
   // As anywhere but in a container that is a sidecar.
   ::unsetenv("CONTAINER_NAME");
-  words.insert(words.begin(), "vfio-doorbell-checker");
-  return ParseOptions(static_cast<int>(words.size()), words.data(), number);
+  const auto parse = [](int argc, const char* const* argv) {
+    return ParseOptions(argc, argv, /*number=*/0x2a);
+  };
+  return cli::ParseWords(parse, "vfio-doorbell-checker", words);
 }
 
 TEST(OptionsTest, HasDefaults) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "plugin/cli/parse_words.h"
+
 namespace dp::controller_app {
 namespace {
 
@@ -19,9 +21,8 @@ using ::testing::internal::GetCapturedStdout;
 
 constexpr char kAccount[] = "/var/run/secrets/kubernetes.io/serviceaccount/";
 
-ParsedOptions Parse(std::vector<const char*> arguments) {
-  arguments.insert(arguments.begin(), "vfio-doorbell-controller");
-  return ParseOptions(static_cast<int>(arguments.size()), arguments.data());
+ParsedOptions Parse(const std::vector<const char*>& words) {
+  return cli::ParseWords(&ParseOptions, "vfio-doorbell-controller", words);
 }
 
 // What the kubelet gives each container.

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "plugin/cli/parse_words.h"
 #include "plugin/ctl/answer.h"
 #include "plugin/os/file.h"
 
@@ -22,9 +23,8 @@ using ::testing::internal::CaptureStdout;
 using ::testing::internal::GetCapturedStderr;
 using ::testing::internal::GetCapturedStdout;
 
-ParsedOptions Parse(std::vector<const char*> words) {
-  words.insert(words.begin(), "doorbellctl");
-  return ParseOptions(static_cast<int>(words.size()), words.data());
+ParsedOptions Parse(const std::vector<const char*>& words) {
+  return cli::ParseWords(&ParseOptions, "doorbellctl", words);
 }
 
 // Of a command line that is refused: what is said about it.

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "plugin/cli/parse_words.h"
+
 namespace dp::monitor_app {
 namespace {
 
@@ -17,9 +19,8 @@ using ::testing::internal::CaptureStdout;
 using ::testing::internal::GetCapturedStderr;
 using ::testing::internal::GetCapturedStdout;
 
-ParsedOptions Parse(std::vector<const char*> arguments) {
-  arguments.insert(arguments.begin(), "vfio-doorbell-monitor");
-  return ParseOptions(static_cast<int>(arguments.size()), arguments.data());
+ParsedOptions Parse(const std::vector<const char*>& words) {
+  return cli::ParseWords(&ParseOptions, "vfio-doorbell-monitor", words);
 }
 
 TEST(OptionsTest, ListensAtTheLoopbackUnlessSaidOtherwise) {
