@@ -24,6 +24,10 @@ Condition True(const char* reason, std::string_view message) {
   return {.status = "True", .reason = reason, .message = Bounded(message, kLongestMessage)};
 }
 
+Condition Unknown(const char* reason, std::string_view message) {
+  return {.status = "Unknown", .reason = reason, .message = Bounded(message, kLongestMessage)};
+}
+
 std::string TextIn(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -80,9 +84,7 @@ Condition ConditionOf(const NodeState& state) {
 }
 
 Condition ConditionWithoutDaemon(const std::string& why) {
-  return {.status = "Unknown",
-          .reason = "DaemonSilent",
-          .message = Bounded("the daemon does not answer: " + why, kLongestMessage)};
+  return Unknown("DaemonSilent", "the daemon does not answer: " + why);
 }
 
 WrittenCondition FindCondition(const Json& node) {
