@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build install check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -10,11 +10,12 @@ help: ## list the targets
 deps: ## install the Debian packages that are missing (root)
 	@scripts/install-deps
 
-build: deps ## build the programs as they are shipped: build/release/plugin/vfio-doorbell-plugin, -controller, -monitor
+build: deps ## build the programs as they are shipped, in build/release/plugin: daemon, checker, doorbellctl, controller, monitor
 	cmake --preset release
-	cmake --build --preset release
-	cmake --build --preset controller
-	cmake --build --preset monitor
+	cmake --build --preset programs
+
+install: build ## install them, man page and `kubectl doorbell` below PREFIX (/usr/local), or below DESTDIR for a package
+	cmake --install build/release $(if $(PREFIX),--prefix "$(PREFIX)")
 
 check: ## formatting, clang-tidy, include rules, licences, shell, Python; and that each can fail
 	@scripts/test check selftest
