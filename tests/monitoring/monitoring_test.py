@@ -32,9 +32,11 @@ QUERIES = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for
 VARIABLES = {"$node": ".*", "$__rate_interval": "10m"}
 DEVICES = 24
 # Each for one thing, so that the cases do not meet.
-REFUSED, UNHEALTHY, WITH_SIBLING, READ_ONLY, UNWRITTEN = range(DEVICES - 5, DEVICES)
+REFUSED, UNHEALTHY, WITH_SIBLING, READ_ONLY, UNWRITTEN, KEPT, SLOW = range(DEVICES - 7, DEVICES)
 ANONYMOUS_LIMIT_KIB = 8 * nodes.KIB
 STUCK_LIMIT_S = 10
+# Some of which the daemon's own look at the kernel may take.
+SLOW_CALLS = 4
 
 
 @pytest.fixture(scope="session", name="prometheus_folder")
@@ -60,7 +62,7 @@ def node_fixture(prometheus_folder, tmp_path_factory):
 
 @pytest.fixture(scope="session", name="prometheus")
 def prometheus_fixture(node):
-    prometheus = nodes.Prometheus(node.folder / "prometheus")
+    prometheus = nodes.Prometheus(node.folder / "prometheus", node.targets)
     try:
         prometheus.wait_for_value("vfio_doorbell_monitor_daemon_up", 1)
         yield prometheus
@@ -207,6 +209,48 @@ def no_list_of_pods(node):
     node.world.do("pods start")
 
 
+@contextlib.contextmanager
+def window_that_stays(node):
+    """The kernel does not take the window of a pod back that is gone. It is refused here by EROFS; by EBUSY, as of a VMM that holds
+    the group, no file can refuse it. The daemon tells them apart in its log alone."""
+    name, file = nodes.device(KEPT), node.world.window_file(KEPT)
+    node.world.do(f"allocate {nodes.RESOURCE} {name}")
+    tools.run("mount", "--bind", file, file)
+    tools.run("mount", "-o", "remount,bind,ro", file)
+    node.world.do(f"end {name}")
+    yield
+    tools.run("umount", file)
+    node.wait_for_windows(len(node.reserved))
+
+
+@contextlib.contextmanager
+def slow_kernel(node):
+    """More than one call in a hundred takes two seconds, as a kernel does that has to wait for somebody."""
+    for _ in range(SLOW_CALLS):
+        node.world.do("slow 2000")
+        node.world.do(f"allocate {nodes.RESOURCE} {nodes.device(SLOW)}")
+    yield
+    node.world.do(f"end {nodes.device(SLOW)}")
+    node.wait_for_windows(len(node.reserved))
+
+
+@contextlib.contextmanager
+def kernel_without_knob(node):
+    reserved = len(node.reserved)
+    node.reserve(0)
+    node.world.do("knobs absent")
+    yield
+    node.world.do("knobs present")
+    node.world.do(f"wait {nodes.RESOURCE} {DEVICES}")
+    node.reserve(reserved)
+
+
+@contextlib.contextmanager
+def another_version(node):
+    with node.beside_another("0.0.9"):
+        yield
+
+
 # How to make each of them true, and false again.
 CASES = {
     "VfioDoorbellMonitorDown": monitor_down,
@@ -222,36 +266,34 @@ CASES = {
     "VfioDoorbellNotVerified": refused_start,
     "VfioDoorbellLedgerNotWritten": full_disk,
     "VfioDoorbellPodsUnknown": no_list_of_pods,
+    "VfioDoorbellWindowLeftOver": window_that_stays,
+    "VfioDoorbellAllocateSlow": slow_kernel,
+    "VfioDoorbellNoKnob": kernel_without_knob,
+    "VfioDoorbellVersionsDiffer": another_version,
 }
-# What this node cannot be brought to: a VMM that does not let go, calls of seconds, a kernel without the knob, a second version.
-# What they look at is there all the same.
-ONLY_LOOKED_AT = {"VfioDoorbellWindowLeftOver", "VfioDoorbellAllocateSlow", "VfioDoorbellNoKnob", "VfioDoorbellVersionsDiffer"}
-# These count, so they stay true for a quarter of an hour.
-COUNTING = {"VfioDoorbellAllocationsRefused", "VfioDoorbellContainerStartsRefused", "VfioDoorbellKernelRefuses"}
+# These look at the last quarter of an hour, so they fire for as long.
+COUNTING = {"VfioDoorbellAllocationsRefused", "VfioDoorbellContainerStartsRefused", "VfioDoorbellKernelRefuses",
+            "VfioDoorbellAllocateSlow"}
+# Of no node.
+OF_ALL_NODES = {"VfioDoorbellVersionsDiffer"}
 
 
 def test_there_is_a_case_for_each_alert():
-    assert set(CASES) | ONLY_LOOKED_AT == set(ALERTS)
-    assert not set(CASES) & ONLY_LOOKED_AT
+    assert set(CASES) == set(ALERTS)
 
 
 @pytest.mark.parametrize("alert", CASES)
-def test_an_alert_finds_what_it_is_for(node, prometheus, alert):
-    with CASES[alert](node):
-        prometheus.wait_for(ALERTS[alert])
-        found = prometheus.query(ALERTS[alert])
-    assert all(series["metric"]["instance"] == "node-a" for series in found), found
+def test_an_alert_fires(node, prometheus, alert):
     if alert not in COUNTING:
-        waiting.wait_for(f"{alert} is over", lambda: not prometheus.query(ALERTS[alert]), 20,
-                         evidence=lambda: node.log("daemon"))
-
-
-@pytest.mark.parametrize("alert", sorted(ONLY_LOOKED_AT))
-def test_an_alert_looks_at_what_there_is(prometheus, alert):
-    selectors = re.findall(r"vfio_doorbell_\w+(?:\{[^}]*\})?", ALERTS[alert])
-    assert selectors
-    for selector in selectors:
-        assert prometheus.query(selector), selector
+        waiting.wait_for(f"{alert} does not fire yet", lambda: not prometheus.firing(alert), 20)
+    with CASES[alert](node):
+        found = prometheus.wait_for_alert(alert)
+    for each in found:
+        assert alert in OF_ALL_NODES or each["labels"]["instance"] == "node-a", each
+        # What a template does not find, or cannot do, it writes into the text.
+        assert "<no value>" not in str(each["annotations"]) and "<error" not in str(each["annotations"]), each
+    if alert not in COUNTING:
+        waiting.wait_for(f"{alert} is over", lambda: not prometheus.firing(alert), 20, evidence=lambda: node.log("daemon"))
 
 
 @pytest.fixture(scope="session", name="eventful")

@@ -5,6 +5,7 @@ All of it lives in a network namespace that has nothing but a loopback interface
 reached; and in a mount namespace, so that files can be made read-only for root as well.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -29,6 +30,7 @@ ALERTS = ROOT / "monitoring" / "alerts.yaml"
 CLONE_NEWNS = 0x00020000  # sched.h
 CLONE_NEWNET = 0x40000000
 MONITOR_ADDRESS = "127.0.0.1:9465"
+OTHER_MONITOR_ADDRESS = "127.0.0.1:9466"
 PROMETHEUS_ADDRESS = "127.0.0.1:9090"
 RESOURCE = "vendor.example/nvme"
 WINDOWS = 16
@@ -86,14 +88,27 @@ class World:
         self._process.wait(60)
 
 
+def rules(pending_s):
+    """The alert rules, but each is true for no longer than `pending_s` before it fires. How long it is to be true is tried by
+    promtool, in a time that it makes up."""
+    document = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            if "for" in rule:
+                rule["for"] = f"{pending_s}s"
+    return document
+
+
 class Prometheus:
-    def __init__(self, folder, every_s=1):
+    def __init__(self, folder, targets, every_s=1):
+        """`targets` is a file with what is to be scraped, which may change."""
         self._folder = folder
         folder.mkdir()
+        alerts = folder / "alerts.yaml"
+        alerts.write_text(yaml.safe_dump(rules(every_s)), encoding="utf-8")
         config = {"global": {"scrape_interval": f"{every_s}s", "evaluation_interval": f"{every_s}s"},
-                  "rule_files": [str(ALERTS)],
-                  "scrape_configs": [{"job_name": "vfio-doorbell",
-                                      "static_configs": [{"targets": [MONITOR_ADDRESS], "labels": {"instance": "node-a"}}]}]}
+                  "rule_files": [str(alerts)],
+                  "scrape_configs": [{"job_name": "vfio-doorbell", "file_sd_configs": [{"files": [str(targets)]}]}]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         self._process = processes.Process.start(
             [programs.prometheus() / "prometheus", f"--config.file={folder / 'prometheus.yml'}",
@@ -128,6 +143,15 @@ class Prometheus:
     def rules(self):
         return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
 
+    def firing(self, alert):
+        """Labels and annotations, as they go out to people."""
+        return [found for found in self._api("alerts")["alerts"]
+                if found["labels"]["alertname"] == alert and found["state"] == "firing"]
+
+    def wait_for_alert(self, alert, idle_s=15):
+        waiting.wait_for(f"{alert} fires", lambda: self.firing(alert), idle_s)
+        return self.firing(alert)
+
     def wait_for(self, expression, idle_s=15):
         waiting.wait_for(f"Prometheus finds something for `{expression}`", lambda: self.query(expression), idle_s)
 
@@ -149,6 +173,8 @@ class Node:
         self.reserved = set()
         self._daemon = None
         self._monitor = None
+        self.targets = folder / "targets.json"
+        self._watch({"node-a": MONITOR_ADDRESS})
         for name in ("state", "data", "cdi"):
             (folder / name).mkdir()
         # To be made read-only.
@@ -177,12 +203,34 @@ class Node:
         if answer != "ok":
             raise LabError(f"{answer}\n{self.log('daemon')}")
 
+    def _watch(self, addresses):
+        """Has Prometheus scrape these, by name of the node, from now on."""
+        new = self.folder / "targets.new"
+        new.write_text(json.dumps([{"targets": [address], "labels": {"instance": name}} for name, address in addresses.items()]),
+                       encoding="utf-8")
+        new.rename(self.targets)
+
+    def _start_monitor(self, name, socket, address):
+        monitor = processes.Process.start([MONITOR, f"--admin-socket={socket}", f"--http-address={address}"],
+                                          self.folder / f"{name}.log", self.folder, bound=True)
+        waiting.wait_for(f"the {name} listens", lambda: get(address, "/livez/monitor")[0] == 200, 5, evidence=lambda: self.log(name))
+        return monitor
+
     def start_monitor(self):
-        self._monitor = processes.Process.start(
-            [MONITOR, f"--admin-socket={self.folder / 'state' / 'admin.sock'}", f"--http-address={MONITOR_ADDRESS}"],
-            self.folder / "monitor.log", self.folder, bound=True)
-        waiting.wait_for("the monitor listens", lambda: self.page("/livez/monitor")[0] == 200, 5,
-                         evidence=lambda: self.log("monitor"))
+        self._monitor = self._start_monitor("monitor", self.folder / "state" / "admin.sock", MONITOR_ADDRESS)
+
+    @contextlib.contextmanager
+    def beside_another(self, version):
+        """A second node is scraped as well: a monitor, and a daemon of that version, which is played."""
+        socket = self.folder / "other.sock"
+        self.world.do(f"daemon {socket} {version}")
+        monitor = self._start_monitor("other-monitor", socket, OTHER_MONITOR_ADDRESS)
+        self._watch({"node-a": MONITOR_ADDRESS, "node-b": OTHER_MONITOR_ADDRESS})
+        try:
+            yield
+        finally:
+            self._watch({"node-a": MONITOR_ADDRESS})
+            monitor.stop()
 
     def stop_daemon(self):
         self._daemon.stop()

@@ -4,15 +4,20 @@
 // with a line: "ok", or what went wrong.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "api/admin/v1/api.pb.h"
 #include "plugin/base/parse.h"
+#include "tests/fakes/fake_admin_server.h"
 #include "tests/fakes/fake_kubelet.h"
 #include "tests/fakes/fake_pod_resources.h"
 #include "tests/fakes/msi_window_kernel.h"
@@ -28,14 +33,11 @@ class World {
  public:
   // `folder` is there. `devices` functions on vfio-pci, each alone in its group.
   World(const std::string& folder, std::uint32_t devices)
-      : kubelet_(Made(folder + "/plugins")), pods_(folder + "/pods.sock") {
+      : devices_(devices), kubelet_(Made(folder + "/plugins")), pods_(folder + "/pods.sock") {
     Made(folder + "/dev/vfio/devices");
-    for (std::uint32_t i = 0; i < devices; ++i) {
+    for (std::uint32_t i = 0; i < devices; ++i)
       sysfs_.AddPciFunction({.address = AddressOf(i), .group = kFirstGroup + i});
-      sysfs_.SetMsiWindow(kFirstGroup + i, "0x08000000 0x00100000");
-      kernel_.Add(kFirstGroup + i, fmt::format("{}/{}/msi_window", sysfs_.path(),
-                                               fakes::SysfsTree::GroupDirectory(kFirstGroup + i)));
-    }
+    SwitchKnobs(true);
   }
 
   [[nodiscard]] const std::string& sysfs() const { return sysfs_.path(); }
@@ -59,6 +61,9 @@ class World {
     if (command == "driver") return SetDriver(first, second);
     if (command == "sibling") return AddSibling(first, second);
     if (command == "alone") return RemoveSibling(first);
+    if (command == "knobs") return SwitchKnobs(first == "present");
+    if (command == "slow") return SlowDown(std::chrono::milliseconds(std::stoul(first)));
+    if (command == "daemon") return StartDaemon(first, second);
     return "no such command: " + line;
   }
 
@@ -134,11 +139,55 @@ class World {
     return "ok";
   }
 
+  // A kernel with the series, with all windows where they are at first, or one without it.
+  std::string SwitchKnobs(bool present) {
+    for (std::uint32_t group = kFirstGroup; group < kFirstGroup + devices_; ++group) {
+      const std::string file = fakes::SysfsTree::GroupDirectory(group) + "/msi_window";
+      if (present) {
+        sysfs_.SetMsiWindow(group, "0x08000000 0x00100000");
+        kernel_.Add(group, fmt::format("{}/{}", sysfs_.path(), file));
+      } else {
+        sysfs_.Remove(file);
+      }
+    }
+    return "ok";
+  }
+  // The next time that a window is looked at or moved, the kernel takes as long.
+  std::string SlowDown(std::chrono::milliseconds time) {
+    kernel_.CallAt(1, [time] {
+      std::promise<void> never;
+      never.get_future().wait_for(time);
+    });
+    return "ok";
+  }
+  // Of another node, as far as a monitor can see.
+  std::string StartDaemon(const std::string& socket, const std::string& version) {
+    vfio_doorbell::admin::v1::NodeState state;
+    state.mutable_daemon()->set_version(version);
+    vfio_doorbell::admin::v1::GetMetricsResponse metrics;
+    auto& family = *metrics.add_families();
+    family.set_name("vfio_doorbell_build_info");
+    family.set_help("1, of the version of the daemon.");
+    family.set_type(vfio_doorbell::admin::v1::METRIC_GAUGE);
+    auto& metric = *family.add_metrics();
+    metric.set_value(1);
+    auto& label = *metric.add_labels();
+    label.set_name("version");
+    label.set_value(version);
+    other_daemon_ = std::make_unique<fakes::FakeAdminServer>(socket);
+    other_daemon_->SetState(std::move(state));
+    other_daemon_->SetMetrics(std::move(metrics));
+    other_daemon_->Start();
+    return "ok";
+  }
+
+  const std::uint32_t devices_;
   fakes::SysfsTree sysfs_;
   fakes::MsiWindowKernel kernel_;
   fakes::FakeKubelet kubelet_;
   fakes::FakePodResources pods_;
   std::map<std::string, core::PodDevices> given_;
+  std::unique_ptr<fakes::FakeAdminServer> other_daemon_;  // null: there is none
 };
 
 }  // namespace
