@@ -24,7 +24,10 @@ class Host {
   [[nodiscard]] std::string ledger_folder() const { return Path("data"); }
   [[nodiscard]] std::string pods_socket() const { return Path("pods.sock"); }
   [[nodiscard]] std::string hook_socket() const { return Path("hook.sock"); }
+  [[nodiscard]] std::string admin_socket() const { return Path("state/admin.sock"); }
   [[nodiscard]] std::string log_path() const { return Path("log"); }
+  [[nodiscard]] std::string feature_file() const { return Path("features"); }
+  [[nodiscard]] std::string monitor_log_path() const { return Path("monitor.log"); }
   [[nodiscard]] std::string kubelet_folder() const { return Path("kubelet"); }
   [[nodiscard]] std::uint32_t groups() const { return groups_; }
 

@@ -11,9 +11,13 @@
 int main(int argc, char** argv) {
   CLI::App cli("Measures the daemon against a fake kubelet and a fake sysfs.", "bench");
   std::string daemon;
+  std::string monitor;
   dp::bench::Effort effort;
   bool quick = false;
   cli.add_option("--daemon", daemon, "The program to measure.")
+      ->required()
+      ->check(CLI::ExistingFile);
+  cli.add_option("--monitor", monitor, "The monitor, which is measured beside it.")
       ->required()
       ->check(CLI::ExistingFile);
   cli.add_option("--groups", effort.groups, "How many IOMMU groups the host has.")
@@ -41,7 +45,7 @@ int main(int argc, char** argv) {
               .idle_seconds = 1};
   }
 
-  const auto measured = dp::bench::Measure(daemon, effort);
+  const auto measured = dp::bench::Measure(daemon, monitor, effort);
   if (!measured.ok()) {
     std::cerr << "bench: " << std::string(measured.status().message()) << '\n';
     return 1;
@@ -68,6 +72,10 @@ int main(int argc, char** argv) {
       {"anonymous_mib", samples.anonymous_mib},
       {"resident_mib", samples.resident_mib},
       {"idle_wakeups", samples.idle_wakeups},
+      {"monitored_allocate_p99_us", samples.monitored_allocate_p99_us},
+      {"scraped_allocate_p99_us", samples.scraped_allocate_p99_us},
+      {"monitored_anonymous_mib", samples.monitored_anonymous_mib},
+      {"monitor_anonymous_mib", samples.monitor_anonymous_mib},
   };
   std::cout << result.dump(1) << '\n';
   return 0;

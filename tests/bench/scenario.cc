@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -22,6 +23,7 @@
 #include "plugin/base/unique_fd.h"
 #include "tests/bench/child_process.h"
 #include "tests/bench/host.h"
+#include "tests/bench/monitor.h"
 #include "tests/bench/statistics.h"
 #include "tests/fakes/fake_kubelet.h"
 #include "tests/fakes/fake_pod_resources.h"
@@ -43,6 +45,10 @@ constexpr std::uint32_t kAllocatedDevices = 64;
 // That pods have when the daemon looks at them.
 constexpr std::uint32_t kReservedDevices = 256;
 constexpr std::chrono::seconds kReleaseDeadline{15};
+// 150 times as often as a Prometheus that nobody has told otherwise.
+constexpr std::chrono::milliseconds kScrapeInterval{100};
+// In which the monitor tells the API server what has changed last: it does so once a second.
+constexpr std::chrono::seconds kTelling{3};
 
 double Milliseconds(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
@@ -72,6 +78,12 @@ absl::StatusOr<Clock::duration> SyncAsForLedger(const std::string& folder) {
   if (::rename((path + ".new").c_str(), path.c_str()) < 0) return DiskError(path);
   if (::fsync(directory.get()) < 0) return DiskError(folder);
   return Clock::now() - begin;
+}
+
+// Of the network namespace that UeventSender has made, for the monitor and whom it speaks to.
+absl::Status RaiseLoopback() {
+  if (std::system("ip link set lo up") == 0) return absl::OkStatus();
+  return absl::InternalError("`ip link set lo up` has failed, and the monitor needs it");
 }
 
 absl::Status MustBeOnDisk(const std::string& folder) {
@@ -118,13 +130,28 @@ class Run {
   }
 
   absl::Status Allocate() {
-    ASSIGN_OR_RETURN(const std::vector<Clock::duration> times,
-                     TimeAllocations(effort_.allocations));
-    std::vector<double> us;
-    for (const Clock::duration time : times) us.push_back(Microseconds(time));
+    ASSIGN_OR_RETURN(const std::vector<double> us, AllocationsInMicroseconds());
     samples_.allocate_p50_us.push_back(Percentile(us, 50));
     samples_.allocate_p99_us.push_back(Percentile(us, 99));
     return absl::OkStatus();
+  }
+
+  // With the monitor beside it, and with somebody who asks that for its metrics.
+  absl::Status BeMonitored(const std::string& program) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<Monitor> monitor, Monitor::Start(program, host_));
+    ASSIGN_OR_RETURN(std::vector<double> us, AllocationsInMicroseconds());
+    samples_.monitored_allocate_p99_us.push_back(Percentile(us, 99));
+    Scraper scraper(*monitor, kScrapeInterval);
+    ASSIGN_OR_RETURN(us, AllocationsInMicroseconds());
+    RETURN_IF_ERROR(scraper.Stop());
+    samples_.scraped_allocate_p99_us.push_back(Percentile(us, 99));
+    RETURN_IF_ERROR(monitor->process().KeepsRunningFor(kTelling));
+    ASSIGN_OR_RETURN(const ChildProcess::Memory its, monitor->process().ReadMemory());
+    ASSIGN_OR_RETURN(const ChildProcess::Memory daemons, daemon_->ReadMemory());
+    samples_.monitor_anonymous_mib.push_back(static_cast<double>(its.anonymous) / kKibPerMib);
+    samples_.monitored_anonymous_mib.push_back(
+        static_cast<double>(its.anonymous + daemons.anonymous) / kKibPerMib);
+    return monitor->Terminate();
   }
 
   // The ledger is on a disk. After each call the disk is asked to do again what it did for it, so
@@ -275,6 +302,14 @@ class Run {
     return absl::InternalError("Allocate of " + devices.front() + ": " + status.error_message());
   }
 
+  absl::StatusOr<std::vector<double>> AllocationsInMicroseconds() {
+    ASSIGN_OR_RETURN(const std::vector<Clock::duration> times,
+                     TimeAllocations(effort_.allocations));
+    std::vector<double> us;
+    for (const Clock::duration time : times) us.push_back(Microseconds(time));
+    return us;
+  }
+
   // How long each of `count` calls took, after a warm-up of a tenth of them; `after_each` of them.
   absl::StatusOr<std::vector<Clock::duration>> TimeAllocations(
       int count, const std::function<absl::Status()>& after_each = absl::OkStatus) {
@@ -357,10 +392,12 @@ class Run {
 
 }  // namespace
 
-absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort) {
+absl::StatusOr<Samples> Measure(const std::string& daemon, const std::string& monitor,
+                                const Effort& effort) {
   RETURN_IF_ERROR(MustBeOnDisk(effort.disk));
   Samples samples;
   fakes::UeventSender uevents;
+  RETURN_IF_ERROR(RaiseLoopback());
   Host host(effort.groups);
   for (int start = 0; start < effort.starts; ++start) {
     Run run(host, uevents, effort, host.ledger_folder(), samples);
@@ -374,6 +411,17 @@ absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort)
     RETURN_IF_ERROR(run.Terminate());
   }
   Samples not_shown;  // what these starts measure again, in other circumstances
+  for (int start = 0; start < effort.starts; ++start) {
+    Run monitored(host, uevents, effort, host.ledger_folder(), not_shown);
+    RETURN_IF_ERROR(monitored.Start(daemon, {"--node-hook-socket=" + host.hook_socket()}));
+    RETURN_IF_ERROR(monitored.BeMonitored(monitor));
+    RETURN_IF_ERROR(monitored.Terminate());
+  }
+  samples.monitored_allocate_p99_us = not_shown.monitored_allocate_p99_us;
+  samples.scraped_allocate_p99_us = not_shown.scraped_allocate_p99_us;
+  samples.monitored_anonymous_mib = not_shown.monitored_anonymous_mib;
+  samples.monitor_anonymous_mib = not_shown.monitor_anonymous_mib;
+
   Run reconciling(host, uevents, effort, host.ledger_folder(), not_shown);
   RETURN_IF_ERROR(
       reconciling.Start(daemon, {"--release-grace=1", "--node-hook-socket=" + host.hook_socket()}));

@@ -44,11 +44,17 @@ struct Samples {
   std::vector<double> anonymous_mib;
   std::vector<double> resident_mib;
   std::vector<double> idle_wakeups;
+  // With a monitor beside the daemon, in starts of their own.
+  std::vector<double> monitored_allocate_p99_us;
+  std::vector<double> scraped_allocate_p99_us;
+  std::vector<double> monitored_anonymous_mib;  // of both
+  std::vector<double> monitor_anonymous_mib;    // of the monitor alone
 };
 
 // Starts `daemon` (the path of the program) as often as asked for, on a host with that many groups,
-// and measures. Any error: the daemon did not what it should, so that its figures are worth
-// nothing.
-absl::StatusOr<Samples> Measure(const std::string& daemon, const Effort& effort);
+// and measures; `monitor` likewise, beside it. Any error: a program did not what it should, so that
+// its figures are worth nothing.
+absl::StatusOr<Samples> Measure(const std::string& daemon, const std::string& monitor,
+                                const Effort& effort);
 
 }  // namespace dp::bench
