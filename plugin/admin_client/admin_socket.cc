@@ -146,7 +146,7 @@ void AdminSocket::AskFor(const char* method, const google::protobuf::MessageLite
       });
 }
 
-void AdminSocket::Ask(const char* method, grpc::ByteBuffer request, Duration deadline,
+void AdminSocket::Ask(const char* method, const grpc::ByteBuffer& request, Duration deadline,
                       std::function<void(Bytes)> done) {
   if (stopping_) {
     done(StoppedError());
@@ -160,7 +160,7 @@ void AdminSocket::Ask(const char* method, grpc::ByteBuffer request, Duration dea
   Call* call = calls_.emplace_back(std::make_unique<Call>()).get();
   call->done = std::move(done);
   call->stub = std::make_unique<grpc::GenericStub>(ChannelOver(*std::move(connection)));
-  call->request = std::move(request);
+  call->request = request;
   // Not the deadline of the call: gRPC's timers may stand still (server/quiet_grpc.h).
   call->timeout = loop_.CallAfter(deadline, [this, call, deadline] {
     call->timeout.reset();

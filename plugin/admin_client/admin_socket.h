@@ -49,7 +49,7 @@ class AdminSocket final : public Admin {
   template <typename Message>
   void AskFor(const char* method, const google::protobuf::MessageLite& request, Duration deadline,
               Answered<Message> done);
-  void Ask(const char* method, grpc::ByteBuffer request, Duration deadline,
+  void Ask(const char* method, const grpc::ByteBuffer& request, Duration deadline,
            std::function<void(Bytes)> done);
   void OnAnswer(Call* call, const absl::Status& status);
   void OnMessage(Stream* stream);
