@@ -45,16 +45,17 @@ set(grpc_private address_sorting upb cares re2)
 _pkg_dependency(grpc grpc++_unsecure PRIVATE_LIBRARIES ${grpc_private} z)
 target_link_libraries(dep_grpc INTERFACE dep::protobuf)
 
-# link_grpc_archives(<target>)
-# Has a program that is otherwise linked against shared objects carry gRPC and what that stands on in itself: the linker looks first
-# where there are archives of these and nothing else.
-function(link_grpc_archives target)
+# link_archives(<target>)
+# Has a program that is otherwise linked against shared objects carry in itself gRPC, what that stands on, and yaml-cpp: the linker
+# looks first where there are archives of these and nothing else.
+function(link_archives target)
   set(folder "${PROJECT_BINARY_DIR}/archives")
   file(MAKE_DIRECTORY "${folder}")
-  foreach(name IN LISTS PC_grpc_STATIC_LIBRARIES PC_protobuf_STATIC_LIBRARIES PC_status_STATIC_LIBRARIES grpc_private)
+  foreach(name IN LISTS PC_grpc_STATIC_LIBRARIES PC_protobuf_STATIC_LIBRARIES PC_status_STATIC_LIBRARIES PC_yaml_STATIC_LIBRARIES
+               grpc_private)
     find_library(ARCHIVE_${name} NAMES lib${name}.a)
     mark_as_advanced(ARCHIVE_${name})
-    if(ARCHIVE_${name} AND name MATCHES "^(absl|grpc|gpr|protobuf|address_sorting|upb|cares|re2)")
+    if(ARCHIVE_${name} AND name MATCHES "^(absl|grpc|gpr|protobuf|address_sorting|upb|cares|re2|yaml-cpp)")
       file(CREATE_LINK "${ARCHIVE_${name}}" "${folder}/lib${name}.a" SYMBOLIC)
     endif()
   endforeach()

@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import subprocess
+import tarfile
 
 from . import cache, tools
 from .errors import LabError
@@ -59,6 +60,30 @@ def unpack(debs, tree, keep_docs=False):
                       stdin=data.stdout)
         if data.returncode != 0:
             raise LabError(f"{deb.name} cannot be unpacked")
+
+
+def register(debs, tree):
+    """Lets `dpkg-query --admindir=<tree>/var/lib/dpkg` say which package below `debs` a path of `tree` is of, and brings each
+    package's copyright file."""
+    records = tree / "var/lib/dpkg"
+    (records / "info").mkdir(parents=True, exist_ok=True)
+    stanzas = []
+    for deb in sorted(debs.glob("*.deb")):
+        stanzas.append(tools.run("dpkg-deb", "--field", deb) + "Status: install ok installed\n")
+        name = tools.run("dpkg-deb", "--field", deb, "Package").strip()
+        paths = []
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as data:
+            with tarfile.open(fileobj=data.stdout, mode="r|") as members:
+                for member in members:
+                    # As dpkg writes it: absolute, the root as "/.".
+                    path = member.name.removeprefix(".")
+                    paths.append(path or "/.")
+                    if re.fullmatch(r"/usr/share/doc/[^/]+(/copyright)?", path) and not member.isdir():
+                        members.extract(member, tree)
+        if data.returncode != 0:
+            raise LabError(f"{deb.name} cannot be read")
+        (records / "info" / f"{name}.list").write_text("".join(f"{path}\n" for path in paths))
+    (records / "status").write_text("\n".join(stanzas))
 
 
 def _release():
