@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build install check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build install images check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-images test-images-full test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -16,6 +16,9 @@ build: deps ## build the programs as they are shipped, in build/release/plugin: 
 
 install: build ## install them, man page and `kubectl doorbell` below PREFIX (/usr/local), or below DESTDIR for a package
 	cmake --install build/release $(if $(PREFIX),--prefix "$(PREFIX)")
+
+images: deps ## container images of all programs for amd64 and arm64, with bills of materials: build/images
+	@images/build
 
 check: ## formatting, clang-tidy, include rules, licences, shell, Python; and that each can fail
 	@scripts/test check selftest
@@ -46,6 +49,12 @@ test-monitoring: ## a real Prometheus scrapes the real programs; each alert and 
 
 test-status: ## what is told of a node, on a real API server, with the rights and policies of manifests/
 	@scripts/test status
+
+test-images: ## the container images: what is in them, that they start, that a second packing gives the same bytes
+	@scripts/test images
+
+test-images-full: ## that a second build, elsewhere and without a compiler cache, gives the same images
+	@scripts/test images-rebuilt
 
 test-kernel: ## the kernel series in an emulated arm64 machine
 	@scripts/test series kernel

@@ -4,24 +4,23 @@
 Importing runs on the host, with the host's containerd: under emulation it takes a minute.
 """
 
-import hashlib
-import io
-import json
+import contextlib
 import os
 import pathlib
 import re
 import shutil
 import signal
 import subprocess
-import tarfile
 
-from . import cache, disks, tools
+from . import cache, disks, oci, tools
 from .errors import LabError
 from .processes import bound_to_us
 from .waiting import wait_for
 
 # The node's /var/lib/containerd: the images and what running containers write.
 DISK_MIB = 3072
+NODE_FOLDERS = ("usr/lib/aarch64-linux-gnu", "usr/lib", "usr/lib/aarch64-linux-gnu/pulseaudio",
+                "usr/lib/aarch64-linux-gnu/blas", "usr/lib/aarch64-linux-gnu/lapack")
 
 
 def archive(kind, name, inputs, fill, entrypoint):
@@ -36,7 +35,7 @@ def archive(kind, name, inputs, fill, entrypoint):
         _write_archive(tree, name, entrypoint, place / "image.tar")
         shutil.rmtree(tree)
 
-    inputs = [name, *entrypoint, *inputs, pathlib.Path(__file__)]
+    inputs = [name, *entrypoint, *inputs, pathlib.Path(__file__), pathlib.Path(oci.__file__)]
     return cache.entry(f"image-{kind}", inputs, make) / "image.tar"
 
 
@@ -55,37 +54,19 @@ def disk(archives):
 
 
 def _write_archive(tree, name, entrypoint, path):
-    def anonymous(member):
-        member.uid = member.gid = member.mtime = 0
-        member.uname = member.gname = ""
-        return member
-
-    layer_path = path.with_suffix(".layer")
-    with tarfile.open(layer_path, "w") as layer:
-        for part in sorted(tree.iterdir()):
-            layer.add(part, part.name, filter=anonymous)
-    with open(layer_path, "rb") as layer:
-        digest = hashlib.file_digest(layer, "sha256").hexdigest()
-    config = json.dumps({
-        "architecture": "arm64", "os": "linux", "created": "1970-01-01T00:00:00Z",
-        "config": {"Entrypoint": entrypoint, "Env": ["PATH=/usr/bin:/bin"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-        "history": [{"created": "1970-01-01T00:00:00Z"}],
-    }).encode()
-    config_name = hashlib.sha256(config).hexdigest() + ".json"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [name],
-                            "Layers": ["layer.tar"]}]).encode()
-    with tarfile.open(path, "w") as out:
-        for member_name, data in ((config_name, config), ("manifest.json", manifest)):
-            member = tarfile.TarInfo(member_name)
-            member.size = len(data)
-            out.addfile(member, io.BytesIO(data))
-        out.add(layer_path, "layer.tar", filter=anonymous)
-    layer_path.unlink()
+    # Nobody carries them over a network, so compressing them only takes time.
+    layer = oci.layer(tree, path.with_suffix(".layer"), 0, compressed=False)
+    config = {"Entrypoint": entrypoint, "Env": ["PATH=/usr/bin:/bin"]}
+    oci.write_archive(path, name, [oci.Platform("arm64", [layer], config, [])], 0)
+    layer.path.unlink()
 
 
-def _import(archives, store, scratch):
-    """Imports `archives` into the containerd root `store` by a private containerd."""
+@contextlib.contextmanager
+def containerd(store, scratch):
+    """A private containerd of the host's for the length of a with block; `ctr(*words)` that runs a command of it.
+
+    store: its root. scratch: a directory for what it needs meanwhile.
+    """
     address = scratch / "containerd.sock"
     config = scratch / "containerd.toml"
     config.write_text(f"""version = 2
@@ -111,11 +92,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
         wait_for("the host's containerd serves", address.exists, idle_s=3,
                  evidence=log_path.read_text,
                  give_up=lambda: daemon.poll() is not None and "it has ended")
-        for path in archives:
-            ctr("images", "import", "--snapshotter", "overlayfs", "--platform", "linux/arm64", path)
-        for name in ctr("images", "list", "--quiet").split():
-            # The CRI plugin on the node lists only images with its label.
-            ctr("images", "label", name, "io.cri-containerd.image=managed")
+        yield ctr
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait()
@@ -127,22 +104,35 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
     address.unlink(missing_ok=True)
 
 
-def library_closure(tree, binary):
-    """`binary` and all files below `tree` it needs to run, as paths relative to `tree`."""
-    folders = ["usr/lib/aarch64-linux-gnu", "usr/lib", "usr/lib/aarch64-linux-gnu/pulseaudio",
-               "usr/lib/aarch64-linux-gnu/blas", "usr/lib/aarch64-linux-gnu/lapack"]
-    found, todo = set(), [binary]
+def _import(archives, store, scratch):
+    """Imports `archives` into the containerd root `store`."""
+    with containerd(store, scratch) as ctr:
+        for path in archives:
+            ctr("images", "import", "--snapshotter", "overlayfs", "--platform", "linux/arm64", path)
+        for name in ctr("images", "list", "--quiet").split():
+            # The CRI plugin on the node lists only images with its label.
+            ctr("images", "label", name, "io.cri-containerd.image=managed")
+
+
+def library_closure(tree, binary, folders=NODE_FOLDERS):
+    """`binary` and all files below `tree` it needs to run, as paths relative to `tree`: what is in one of `folders`.
+
+    An absolute `binary` that is somewhere else is no part of the answer.
+    """
+    found, todo = set(), [str(binary)]
     while todo:
         file = todo.pop()
         if file in found:
             continue
         found.add(file)
         headers = tools.run("readelf", "--dynamic", "--program-headers", "--wide", tree / file)
-        # The loader is named by its path, /lib/..., which is a link to /usr/lib.
-        todo += ["usr" + path for path in re.findall(r"interpreter: (/lib/[^\]]+)", headers)]
+        # The loader is named by its path, in /lib, which may be a link to /usr/lib.
+        for path in re.findall(r"interpreter: /([^\]]+)", headers):
+            folder = os.path.relpath((tree / path).parent.resolve(), tree.resolve())
+            todo.append(f"{folder}/{os.path.basename(path)}")
         for name in re.findall(r"\(NEEDED\).*\[(.+)\]", headers):
             place = next((f"{d}/{name}" for d in folders if os.path.lexists(tree / d / name)), None)
             if not place:
                 raise LabError(f"{file} needs {name}, which no package brought")
             todo.append(place)
-    return sorted(found)
+    return sorted(file for file in found if not os.path.isabs(file))

@@ -11,7 +11,7 @@ SOURCES = pathlib.Path(__file__).parent.parent / "images"
 PAUSE = "lab.local/pause:1"
 VM = "lab.local/vm:1"
 LIBVIRT = "lab.local/libvirt:1"
-PLUGIN = "vfio-doorbell-plugin:dev"
+PLUGIN = "docker.io/library/vfio-doorbell-plugin:dev"
 QEMU_USER = 107  # KubeVirt's: pkg/util/util.go, NonRootUID
 
 
