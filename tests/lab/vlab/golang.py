@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Go toolchain, and programs built with it from modules of the Go module proxy."""
 
+import json
 import os
 import pathlib
 import re
@@ -23,6 +24,19 @@ def program(module, package, *options):
                   env=os.environ | ENVIRONMENT)
 
     return cache.entry(f"go-{pathlib.Path(package).name}", [module, package, *options], make) / "program"
+
+
+def module_folder(module, name):
+    """Where the sources of the module `name` are, in the version that the go.mod in `module` has."""
+    found = tools.run(go(module), "mod", "download", "-json", f"{name}@{version_of(module, name)}", cwd=module,
+                      env=os.environ | ENVIRONMENT)
+    return pathlib.Path(json.loads(found)["Dir"])
+
+
+def version_of(module, name):
+    """Which version of `name` the go.mod in `module` has."""
+    return re.search(rf"^\s*(?:require )?{re.escape(name)} (v\S+)", (module / "go.mod").read_text(encoding="utf-8"),
+                     re.MULTILINE)[1]
 
 
 def go(module):
