@@ -9,6 +9,7 @@ needs root, what scripts/install-deps installs, and the programs of build/releas
 
 import contextlib
 import json
+import pathlib
 import re
 import signal
 import statistics
@@ -23,10 +24,10 @@ import programs
 
 from vlab import tools, waiting
 
-MONITORING = programs.ROOT / "monitoring"
+RULE_TESTS = pathlib.Path(__file__).parent / "alerts_test.yaml"
 ALERTS = {rule["alert"]: rule["expr"] for group in yaml.safe_load(nodes.ALERTS.read_text(encoding="utf-8"))["groups"]
           for rule in group["rules"]}
-DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text(encoding="utf-8"))
+DASHBOARD = json.loads(nodes.DASHBOARD.read_text(encoding="utf-8"))
 QUERIES = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
 # How Grafana would fill them in.
 VARIABLES = {"$node": ".*", "$__rate_interval": "10m"}
@@ -72,8 +73,8 @@ def prometheus_fixture(node):
 
 def test_the_rules_by_their_own_tests(prometheus_folder):
     tools.run(prometheus_folder / "promtool", "check", "rules", nodes.ALERTS)
-    tools.run(prometheus_folder / "promtool", "test", "rules", MONITORING / "alerts_test.yaml")
-    tested = set(re.findall(r"alertname: (\w+)", (MONITORING / "alerts_test.yaml").read_text(encoding="utf-8")))
+    tools.run(prometheus_folder / "promtool", "test", "rules", RULE_TESTS)
+    tested = set(re.findall(r"alertname: (\w+)", RULE_TESTS.read_text(encoding="utf-8")))
     assert tested == set(ALERTS)
 
 

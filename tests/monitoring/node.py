@@ -26,7 +26,9 @@ BUILD = ROOT / "build" / os.environ.get("VFIO_DOORBELL_PRESET", "release")
 DAEMON = BUILD / "plugin" / "vfio-doorbell-plugin"
 MONITOR = BUILD / "plugin" / "vfio-doorbell-monitor"
 WORLD = BUILD / "tests" / "monitoring" / "monitoring_world"
-ALERTS = ROOT / "monitoring" / "alerts.yaml"
+# As the chart has them.
+ALERTS = ROOT / "helm" / "vfio-doorbell" / "files" / "alerts.yaml"
+DASHBOARD = ALERTS.with_name("dashboard.json")
 CLONE_NEWNS = 0x00020000  # sched.h
 CLONE_NEWNET = 0x40000000
 MONITOR_ADDRESS = "127.0.0.1:9465"
