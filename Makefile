@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build install images check test test-unit test-integration test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-images test-images-full test-kernel test-kernel-full test-lab test-lab-full test-deb demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build install images check test test-unit test-integration test-helm test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-images test-images-full test-kernel test-kernel-full test-lab test-lab-full test-deb manifests demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -31,6 +31,9 @@ test-unit: ## unit tests
 
 test-integration: ## the real binary against a fake kubelet and a fake sysfs
 	@scripts/test integration
+
+test-helm: ## the chart: what Helm and the schemas of Kubernetes say, each bad value, rights
+	@scripts/test helm
 
 test-kubevirt: ## KubeVirt's own Go code against the real binaries; the examples against KubeVirt's schemas
 	@scripts/test kubevirt
@@ -71,6 +74,9 @@ test-lab-full: ## the same on the newest kubelet that the lab has; drivers bound
 test-deb: deps ## build packages of a small kernel, install them in an emulated machine, boot it, go back
 	@/usr/bin/python3 -m pytest tests/kernel/deb_test.py
 	@tests/kernel/install-deb
+
+manifests: deps ## make manifests/ of the chart
+	@scripts/manifests
 
 demo: deps ## watch the whole chain work, with times
 	@tests/e2e/demo

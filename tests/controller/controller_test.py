@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real controller on a real API server with KubeVirt's CRD, with the rights of manifests/controller.yaml and no more.
+"""The real controller on a real API server with KubeVirt's CRD, with the rights of manifests/kubevirt.yaml and no more.
 
     /usr/bin/python3 -m pytest tests/controller
 
@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import signal
+import sys
 import urllib.request
 
 import pytest
@@ -19,8 +20,11 @@ import yaml
 import cluster as clusters
 from vlab import tools, waiting
 
+sys.path.insert(0, str(clusters.ROOT / "scripts"))
+
+import rendered_manifests  # noqa: E402
+
 MARK = "vfio-doorbell.io/permitted-host-devices"
-MANIFEST = clusters.ROOT / "manifests" / "controller.yaml"
 EXAMPLES = clusters.ROOT / "manifests" / "examples"
 NVME = {"pciVendorSelector": "1B36:0010", "resourceName": "vendor.example/nvme", "externalResourceProvider": True}
 GPU = {"pciVendorSelector": "10DE:1EB8", "resourceName": "vendor.example/gpu", "externalResourceProvider": True}
@@ -42,7 +46,7 @@ def cluster_fixture(tmp_path_factory):
     clusters.enter_own_network()
     try:
         cluster.start()
-        for document in yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")):
+        for document in rendered_manifests.documents("kubevirt", "controller"):
             cluster.apply(document)
         cluster.put_node("node-a", {"cpu": "4", NVME["resourceName"]: "2"})
         yield cluster

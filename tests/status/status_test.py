@@ -17,13 +17,14 @@ import urllib.parse
 import pytest
 import yaml
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "controller"))
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "controller"), str(ROOT / "scripts")]
 
 import cluster as clusters  # noqa: E402
+import rendered_manifests  # noqa: E402
 from vlab import waiting  # noqa: E402
 
 DRIVER = pathlib.Path(os.environ.get("STATUS_DRIVER", clusters.ROOT / "build" / "dev" / "tests" / "status" / "status_driver"))
-MANIFESTS = clusters.ROOT / "manifests"
 ACCOUNT = "vfio-doorbell-monitor"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 OBJECTS = "/apis/vfio-doorbell.io/v1alpha1/doorbellnodes"
@@ -45,8 +46,7 @@ class Cluster(clusters.Cluster):
             waiting.wait_for(f"there is a namespace {name}",
                              lambda name=name: self.admin.call("GET", f"/api/v1/namespaces/{name}")[0] == 200, 20)
         self.admin.do("POST", "/api/v1/namespaces", {"metadata": {"name": "vms"}})
-        for name in ("doorbellnodes.yaml", "monitor-policy.yaml", "monitor-rbac.yaml"):
-            self.apply_file(name)
+        self.apply_all(rendered_manifests.documents("default", "monitor"))
         self.wait_for_crd()
         for node in ("node-a", "node-b"):
             self.put_node(node, {"cpu": "4"})
@@ -54,8 +54,9 @@ class Cluster(clusters.Cluster):
             self.put_pod("kube-system", f"monitor-{node}", node, ACCOUNT)
         self._wait_for_policies()
 
-    def apply_file(self, name):
-        for document in yaml.safe_load_all((MANIFESTS / name).read_text(encoding="utf-8")):
+    def apply_all(self, documents):
+        """Creates what is not there yet."""
+        for document in documents:
             self.apply(document)
 
     def wait_for_crd(self):
@@ -301,7 +302,8 @@ def test_an_event_knows_its_pod_if_that_is_allowed(cluster, start):
     driver.wait_for("there is an Event", lambda: cluster.events("vms"))
     assert cluster.events("vms", selector) == [], "the right lacks, so it has no uid"
     driver.end()
-    cluster.apply_file("monitor-pod-uids.yaml")
+    cluster.apply_all(yaml.safe_load_all(rendered_manifests.rendered(
+        {"monitor": {"status": {"podUids": True}}}, "--show-only", "templates/monitor-rbac.yaml")))
     try:
         driver = start("--pod-uids")
         driver.say(occurrences=[{"sequence": 2, "message": "two", "pod": "vm-with-uid"}])
@@ -337,7 +339,7 @@ def test_waits_for_a_crd_that_is_not_there(cluster, start):
         driver.wait_for("it has tried again", lambda: driver.passes() >= 4, idle_s=20)
         assert driver.text().count("not in step") == 1, driver.text()
     finally:
-        cluster.apply_file("doorbellnodes.yaml")
+        cluster.apply_all(rendered_manifests.documents("default", "monitor"))
         cluster.wait_for_crd()
     driver.wait_for("the object has a status", lambda: cluster.is_told("node-a"), idle_s=20)
 
