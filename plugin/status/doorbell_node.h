@@ -11,7 +11,7 @@
 
 namespace dp::status {
 
-// The custom object of a node: manifests/doorbellnodes-crd.yaml.
+// The custom object of a node: helm/vfio-doorbell/templates/crd.yaml.
 inline constexpr char kDoorbellNodes[] = "/apis/vfio-doorbell.io/v1alpha1/doorbellnodes";
 
 // Which of the daemon's occurrences have become Events: those up to `sequence` of the daemon that

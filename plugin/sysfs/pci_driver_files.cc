@@ -344,9 +344,10 @@ absl::Status PciDriverFiles::WriteError(int error, const std::string& path,
   const std::string action = fmt::format("write \"{}\" to {}", value, root_.PathOf(path));
   switch (error) {
     case EROFS:
-      return absl::PermissionDeniedError(fmt::format(
-          "cannot {}: sysfs is mounted read-only there; manifests/binding.yaml has it writable",
-          action));
+      return absl::PermissionDeniedError(
+          fmt::format("cannot {}: sysfs is mounted read-only there; binding.enabled of the chart "
+                      "makes it writable",
+                      action));
     case ENODEV:
       return absl::NotFoundError(fmt::format("cannot {}: it is not there any more", action));
     default:
