@@ -369,19 +369,21 @@ def test_each_policy_is_about_the_account_of_the_pods_and_bound(name):
 NO_RIGHTS = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 RUNTIME_DEFAULT = {"seccompProfile": {"type": "RuntimeDefault"}}
 UNPRIVILEGED = NO_RIGHTS | RUNTIME_DEFAULT
-ENFORCE = {"readOnlyRootFilesystem": True, "appArmorProfile": {"type": "Unconfined"},
+ROOT_USER = {"runAsUser": 0, "runAsGroup": 0}
+NOBODY = {"runAsNonRoot": True, "runAsUser": 65534, "runAsGroup": 65534}
+ENFORCE = ROOT_USER | {"readOnlyRootFilesystem": True, "appArmorProfile": {"type": "Unconfined"},
            "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN", "SYS_RAWIO"]}} | RUNTIME_DEFAULT
 MONITOR = UNPRIVILEGED | {"runAsNonRoot": True, "runAsUser": 65534, "runAsGroup": 9465}
 
 
 @pytest.mark.parametrize(("name", "daemon"), [
-    ("default", ENFORCE), ("kubevirt", ENFORCE), ("alone", ENFORCE), ("observe", UNPRIVILEGED),
-    ("binding", {"readOnlyRootFilesystem": True, "privileged": True}),
+    ("default", ENFORCE), ("kubevirt", ENFORCE), ("alone", ENFORCE), ("observe", UNPRIVILEGED | ROOT_USER),
+    ("binding", ROOT_USER | {"readOnlyRootFilesystem": True, "privileged": True}),
     ("everything", ENFORCE | {"seLinuxOptions": {"type": "spc_t"}})])
 def test_containers_on_the_nodes_have_these_rights(name, daemon):
     pod = pod_of(SETS[name])
     assert container(pod, "daemon")["securityContext"] == daemon
-    assert container(pod, "check-config")["securityContext"] == UNPRIVILEGED
+    assert container(pod, "check-config")["securityContext"] == UNPRIVILEGED | NOBODY
     if name not in ("alone", "everything"):
         assert container(pod, "monitor")["securityContext"] == MONITOR
     assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers"} & set(pod)
@@ -448,7 +450,7 @@ def test_the_daemon_may_give_its_socket_to_the_group_of_the_monitor():
 def test_the_controller_has_no_rights_on_its_node(kind):
     made = objects(EVERYTHING)
     pod = next(found["spec"]["template"]["spec"] for key, found in made.items() if key[0] == kind)
-    assert pod["securityContext"] == {"runAsNonRoot": True, "runAsUser": 65534, "runAsGroup": 65534} | RUNTIME_DEFAULT
+    assert pod["securityContext"] == NOBODY | RUNTIME_DEFAULT
     assert [c["securityContext"] for c in pod["containers"]] == [NO_RIGHTS]
     assert [volume["name"] for volume in pod["volumes"] if "hostPath" in volume] == []
 
