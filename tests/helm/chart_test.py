@@ -244,6 +244,15 @@ def test_values_yaml_has_each_value():
             "/pod/nodeSelector", "/controller/nodeSelector", "/dashboard/labels"}
 
 
+def test_each_value_has_its_comment():
+    lines = (manifests.CHART / "values.yaml").read_text(encoding="utf-8").split("\n")
+    # What is Kubernetes' own, below a key with a comment.
+    own = ("requests", "limits", "kubernetes.io/os", "kubernetes.io/arch")
+    for above, line in zip(lines, lines[1:]):
+        key = re.match(r"\s*([\w./]+): \S", line)
+        assert not key or key[1] in own or above.lstrip().startswith("#"), line
+
+
 def test_the_configuration_has_the_daemons_own_schema():
     own = json.loads((ROOT / "api" / "config" / "v1.schema.json").read_text(encoding="utf-8"))
     assert {name: SCHEMA["$defs"][name] for name in own["$defs"]} == own["$defs"]
