@@ -116,6 +116,11 @@ int Program::Once(const core::Config& config) {
   LogRemarks(outcome.remarks, "KubeVirt's CR");
   const absl::Status released = lease_.Release();
   if (!released.ok()) log::Info("lease not given back", {{"reason", "lease"}, {"error", released}});
+  // Without KubeVirt there is nothing to be taken back: whoever uninstalls has removed it before.
+  if (options_.disable && outcome.state == controller::State::kNoKubeVirt) {
+    log::Info("nothing to take back", {{"text", outcome.text}});
+    return kExitOk;
+  }
   if (outcome.state != controller::State::kInStep) {
     return Fail(kExitFailure, absl::UnavailableError(outcome.text));
   }

@@ -272,6 +272,9 @@ def test_reports_that_kubevirt_is_absent_once(setting):
         controller.wait_for_log("reason=no_kubevirt")
         setting.wait_for_looks(3)
         assert controller.text().count("reason=no_kubevirt") == 1, controller.text()
+        assert setting.once("--once")[0] == 1
+        code, _, log = setting.once("--disable", "--once")
+        assert code == 0 and "nothing to take back" in log, log
     finally:
         cluster.install_crd()
     controller.wait_for_log("there is no KubeVirt CR", idle_s=20)
