@@ -23,6 +23,8 @@ list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES VFIO_DOORBELL_SYSROOT)
 
 set(CMAKE_SYSROOT "${VFIO_DOORBELL_SYSROOT}")
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+# The cross compiler brings a C library of its own and links that first. It gets no security updates, and a static program carries it.
+add_link_options("-B${CMAKE_SYSROOT}/usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}")
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
