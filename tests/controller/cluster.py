@@ -16,7 +16,7 @@ import urllib.request
 
 import programs
 
-from vlab import tools, waiting
+from vlab import kubernetes, tools, waiting
 from vlab.errors import LabError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -135,7 +135,6 @@ class Cluster:
 
     def __init__(self, folder):
         self._folder = pathlib.Path(folder)
-        self._programs = programs.control_plane()
         self._etcd = None
         self._server = None
         self.authorities = str(self._folder / "certificates" / "apiserver.crt")
@@ -143,7 +142,7 @@ class Cluster:
 
     def start(self):
         self._write_files()
-        self._etcd = Child([self._programs / "etcd", "--data-dir", self._folder / "etcd", "--listen-client-urls", ETCD,
+        self._etcd = Child([kubernetes.program("etcd"), "--data-dir", self._folder / "etcd", "--listen-client-urls", ETCD,
                             "--advertise-client-urls", ETCD, "--listen-peer-urls", "http://127.0.0.1:2380", "--unsafe-no-fsync"],
                            self._folder / "etcd.log")
         self.start_server()
@@ -152,7 +151,7 @@ class Cluster:
     def start_server(self):
         keys = self._folder / "account.key"
         self._server = Child(
-            [self._programs / "kube-apiserver", f"--etcd-servers={ETCD}", "--bind-address=0.0.0.0", f"--secure-port={PORT}",
+            [kubernetes.program("kube-apiserver"), f"--etcd-servers={ETCD}", "--bind-address=0.0.0.0", f"--secure-port={PORT}",
              f"--advertise-address={ADVERTISED}", f"--cert-dir={self._folder / 'certificates'}",
              "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-signing-key-file={keys}",
              f"--service-account-key-file={keys}", "--service-cluster-ip-range=10.96.0.0/24", "--authorization-mode=RBAC",

@@ -6,7 +6,7 @@ module vfio-doorbell/tests/controller/crd
 
 go 1.26.0
 
-toolchain go1.26.0
+toolchain go1.26.8
 
 require (
 	k8s.io/api v0.34.3

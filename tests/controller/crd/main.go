@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Prints the CustomResourceDefinition of KubeVirt's CR as its operator installs it, as JSON.
+// Prints CustomResourceDefinitions of KubeVirt as its operator installs them: a JSON object with one for each kind.
 package main
 
 import (
@@ -8,15 +8,23 @@ import (
 	"log"
 	"os"
 
+	extensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
 	"vfio-doorbell/tests/controller/crd/components"
 )
 
 func main() {
-	crd, err := components.NewKubeVirtCrd()
-	if err != nil {
-		log.Fatal(err)
+	crds := map[string]any{}
+	for _, make := range []func() (*extensions.CustomResourceDefinition, error){
+		components.NewKubeVirtCrd, components.NewVirtualMachineCrd,
+	} {
+		crd, err := make()
+		if err != nil {
+			log.Fatal(err)
+		}
+		crds[crd.Spec.Names.Kind] = crd
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(crd); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(crds); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -12,18 +12,25 @@ from .errors import LabError
 
 # Read-only: a build that needs anything go.mod and go.sum do not pin fails.
 ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
+# A program that runs in any image.
+STATIC = {"CGO_ENABLED": "0"}
 
 
-def program(module, package, *options):
+def program(module, package, *options, environment=None):
     """A program for this machine: the `package` of the `module`, a directory with a go.mod.
 
-    options: of `go build`.
+    options: of `go build`; environment: Go's variables for it.
     """
+    environment = environment or {}
+
     def make(place):
         tools.run(go(module), "build", "-buildvcs=false", *options, "-o", place / "program", package, cwd=module,
-                  env=os.environ | ENVIRONMENT)
+                  env=os.environ | ENVIRONMENT | environment)
 
-    return cache.entry(f"go-{pathlib.Path(package).name}", [module, package, *options], make) / "program"
+    # The package "." has the name of its module.
+    name = pathlib.Path(module, package).name
+    inputs = [module, package, *options, *(f"{key}={value}" for key, value in sorted(environment.items()))]
+    return cache.entry(f"go-{name}", inputs, make) / "program"
 
 
 def module_folder(module, name):
@@ -35,8 +42,10 @@ def module_folder(module, name):
 
 def version_of(module, name):
     """Which version of `name` the go.mod in `module` has."""
-    return re.search(rf"^\s*(?:require )?{re.escape(name)} (v\S+)", (module / "go.mod").read_text(encoding="utf-8"),
-                     re.MULTILINE)[1]
+    found = re.search(rf"^\s*(?:require )?{re.escape(name)} (v\S+)", (module / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    if not found:
+        raise LabError(f"{module / 'go.mod'} does not require {name}")
+    return found[1]
 
 
 def go(module):
