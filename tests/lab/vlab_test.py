@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab's own foundations: what it keeps, how it waits, what it ends. Nothing is emulated here."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from vlab import cache, images, kubelets, machine, processes, waiting  # noqa: E402
+from vlab import cache, golang, images, kubelets, kubernetes, machine, processes, waiting  # noqa: E402
+from vlab.cluster import Cluster  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
 
@@ -171,18 +173,40 @@ esac
 """
 
 
+@pytest.fixture(name="fake_go")
+def fake_go_fixture(tmp_path, monkeypatch):
+    """Installs a Go that says it is of a version: only what it says is real."""
+    def install(version):
+        go = tmp_path / "bin" / "go"
+        go.parent.mkdir()
+        go.write_text(FAKE_GO.replace("VERSION", version))
+        go.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
+
+    return install
+
+
+class TestKubernetes:
+    """kubernetes.program()"""
+
+    @pytest.mark.parametrize("name, module", [("kubectl", "kubernetes"), ("etcd", "kubernetes"), ("coredns", "coredns"), ("kind", "kind")])
+    def test_is_built_from_the_module_that_pins_it(self, name, module, fake_go):
+        fake_go("1.26.0")
+        assert kubernetes.program(name).read_text().split() == ["installed", str(kubernetes.LAB / module)]
+
+    def test_a_version_that_is_not_pinned_is_named(self):
+        with pytest.raises(LabError, match="kind/go.mod does not require example.org/x"):
+            golang.version_of(kubernetes.LAB / "kind", "example.org/x")
+
+
 class TestKubelet:
     """kubelets.kubelet()"""
 
     @pytest.mark.parametrize("installed, version, builder", [
         ("1.19.8", "1.34", "golang.org/toolchain@v0.0.1-go1.24"), ("1.24.4", "1.34", "installed"),
         ("1.24.4", "1.37", "golang.org/toolchain@v0.0.1-go1.26"), ("1.26.0", "1.37", "installed")])
-    def test_is_built_by_a_go_that_is_new_enough(self, installed, version, builder, tmp_path, monkeypatch):
-        go = tmp_path / "bin" / "go"
-        go.parent.mkdir()
-        go.write_text(FAKE_GO.replace("VERSION", installed))
-        go.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
+    def test_is_built_by_a_go_that_is_new_enough(self, installed, version, builder, fake_go):
+        fake_go(installed)
         built_by, module = kubelets.kubelet(version).read_text().split()
         assert built_by.startswith(builder)
         assert pathlib.Path(module) == kubelets.KUBELETS / version
@@ -218,3 +242,46 @@ class TestNode:
     def test_there_is_no_such_node(self):
         with pytest.raises(LabError, match="there is no node a"):
             Node.existing("a")
+
+
+class TestCluster:
+    """cluster.Cluster"""
+
+    @pytest.mark.parametrize("name", ["", "Upper", "-a", "a/b", "a" * 22])
+    def test_refuses_names_that_are_no_host_names(self, name):
+        with pytest.raises(LabError, match="a cluster's name is"):
+            Cluster(name)
+
+    def test_there_is_no_such_cluster(self):
+        with pytest.raises(LabError, match="there is no cluster a"):
+            Cluster.existing("a")
+
+
+class TestRunc:
+    """kind/runc"""
+
+    DESCRIPTION = {"capabilities": {"bounding": ["CAP_SYS_TIME", "CAP_CHOWN"], "ambient": []}, "user": {"uid": 0}}
+
+    def run_without_sys_time(self, tmp_path, *arguments):
+        """Runs it where CAP_SYS_TIME cannot be had; returns what runc is told."""
+        (tmp_path / "runc").write_text('#!/bin/sh\necho "$@"\n')
+        (tmp_path / "runc").chmod(0o755)
+        path = f"{tmp_path}:/usr/bin:/bin"
+        return subprocess.run(["setpriv", "--bounding-set", "-sys_time", kubernetes.LAB / "kind" / "runc", *arguments],
+                              env={"PATH": path}, capture_output=True, text=True, check=True).stdout.split()
+
+    def test_takes_what_cannot_be_had_out_of_a_container(self, tmp_path):
+        (tmp_path / "config.json").write_text(json.dumps({"process": self.DESCRIPTION, "hostname": "x"}))
+        arguments = ["--root", "/r", "create", "--bundle", str(tmp_path), "id"]
+        assert self.run_without_sys_time(tmp_path, *arguments) == arguments
+        assert json.loads((tmp_path / "config.json").read_text()) == {
+            "process": {"capabilities": {"bounding": ["CAP_CHOWN"], "ambient": []}, "user": {"uid": 0}}, "hostname": "x"}
+
+    def test_takes_it_out_of_a_process_that_enters_one(self, tmp_path):
+        (tmp_path / "process.json").write_text(json.dumps(self.DESCRIPTION))
+        arguments = ["exec", "--process", str(tmp_path / "process.json"), "id"]
+        assert self.run_without_sys_time(tmp_path, *arguments) == arguments
+        assert json.loads((tmp_path / "process.json").read_text())["capabilities"]["bounding"] == ["CAP_CHOWN"]
+
+    def test_passes_on_what_starts_nothing(self, tmp_path):
+        assert self.run_without_sys_time(tmp_path, "delete", "id") == ["delete", "id"]

@@ -6,11 +6,13 @@ already trusts. Packages are only ever unpacked: no maintainer script runs, no s
 """
 
 import os
+import pathlib
 import platform
 import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 
 from . import cache, tools
 from .errors import LabError
@@ -84,6 +86,14 @@ def register(debs, tree):
             raise LabError(f"{deb.name} cannot be read")
         (records / "info" / f"{name}.list").write_text("".join(f"{path}\n" for path in paths))
     (records / "status").write_text("\n".join(stanzas))
+def install_tree(tree, names):
+    """Makes `tree`, a Debian of the machine's own release and architecture with the packages `names`, all configured."""
+    with tempfile.TemporaryDirectory() as scratch:
+        sources, options = pathlib.Path(scratch, "sources.list"), pathlib.Path(scratch, "apt.conf")
+        sources.write_text(_sources(machine_architecture()))
+        options.write_text(tools.run("apt-config", "dump", "Acquire"))
+        tools.run("mmdebstrap", "--variant=essential", "--mode=root", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--include={','.join(names)}", f"--aptopt={options}",
+                  *(f"--dpkgopt=path-exclude={pattern[1:]}" for pattern in UNWANTED), _release(), tree, sources)
 
 
 def _release():

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 
 from . import cache, disks, oci, tools
 from .errors import LabError
@@ -23,8 +24,8 @@ NODE_FOLDERS = ("usr/lib/aarch64-linux-gnu", "usr/lib", "usr/lib/aarch64-linux-g
                 "usr/lib/aarch64-linux-gnu/blas", "usr/lib/aarch64-linux-gnu/lapack")
 
 
-def archive(kind, name, inputs, fill, entrypoint):
-    """A cache entry's `image.tar`: one arm64 layer with the tree that `fill(directory)` made.
+def archive(kind, name, inputs, fill, entrypoint, architecture="arm64"):
+    """A cache entry's `image.tar`: one layer with the tree that `fill(directory)` made.
 
     name: as a manifest refers to it, "lab.local/pause:1".
     """
@@ -32,10 +33,10 @@ def archive(kind, name, inputs, fill, entrypoint):
         tree = place / "tree"
         tree.mkdir()
         fill(tree)
-        _write_archive(tree, name, entrypoint, place / "image.tar")
+        _write_archive(tree, name, entrypoint, architecture, place / "image.tar")
         shutil.rmtree(tree)
 
-    inputs = [name, *entrypoint, *inputs, pathlib.Path(__file__), pathlib.Path(oci.__file__)]
+    inputs = [name, architecture, *entrypoint, *inputs, pathlib.Path(__file__), pathlib.Path(oci.__file__)]
     return cache.entry(f"image-{kind}", inputs, make) / "image.tar"
 
 
@@ -44,7 +45,7 @@ def disk(archives):
     def make(place):
         store = place / "store"
         store.mkdir()
-        _import(archives, store, place)
+        import_into(store, archives, "--snapshotter", "overlayfs", "--platform", "linux/arm64")
         disks.make_ext4(store, place / "images.img", DISK_MIB)
         shutil.rmtree(store)
 
@@ -53,11 +54,11 @@ def disk(archives):
     return cache.entry("images", inputs, make) / "images.img"
 
 
-def _write_archive(tree, name, entrypoint, path):
+def _write_archive(tree, name, entrypoint, architecture, path):
     # Nobody carries them over a network, so compressing them only takes time.
     layer = oci.layer(tree, path.with_suffix(".layer"), 0, compressed=False)
     config = {"Entrypoint": entrypoint, "Env": ["PATH=/usr/bin:/bin"]}
-    oci.write_archive(path, name, [oci.Platform("arm64", [layer], config, [])], 0)
+    oci.write_archive(path, name, [oci.Platform(architecture, [layer], config, [])], 0)
     layer.path.unlink()
 
 
@@ -96,19 +97,13 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait()
-    for leftover in (config, log_path):
-        leftover.unlink()
-    for directory in ("state", "opt"):
-        shutil.rmtree(scratch / directory, ignore_errors=True)
-    address.with_suffix(".sock.ttrpc").unlink(missing_ok=True)
-    address.unlink(missing_ok=True)
 
 
-def _import(archives, store, scratch):
-    """Imports `archives` into the containerd root `store`."""
-    with containerd(store, scratch) as ctr:
+def import_into(store, archives, *options):
+    """Imports `archives` into the containerd root `store`; options: of `ctr images import`."""
+    with tempfile.TemporaryDirectory() as scratch, containerd(store, pathlib.Path(scratch)) as ctr:
         for path in archives:
-            ctr("images", "import", "--snapshotter", "overlayfs", "--platform", "linux/arm64", path)
+            ctr("images", "import", *options, path)
         for name in ctr("images", "list", "--quiet").split():
             # The CRI plugin on the node lists only images with its label.
             ctr("images", "label", name, "io.cri-containerd.image=managed")

@@ -29,7 +29,12 @@ class Process:
             child = subprocess.Popen(bound_to_us(command) if bound else command, cwd=directory,
                                      stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                      start_new_session=True)
-        return Process(child.pid, _start_time(child.pid))
+        return Process.of(child.pid)
+
+    @staticmethod
+    def of(pid):
+        """The process that has this pid now."""
+        return Process(pid, _start_time(pid))
 
     def is_alive(self):
         """Whether it still runs; a zombie does not."""
