@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chart on a kind cluster of one amd64 node, whose devices are those of a captured arm64 machine: no kernel moves a window here.
+
+    /usr/bin/python3 -m pytest tests/e2e/kind_test.py
+
+needs root and what scripts/install-deps installs; builds what is not in the cache. Each case runs alone too. What is known of a cluster
+on which one has failed is in build/e2e.
+"""
+
+import json
+import shutil
+import sys
+
+import pytest
+import yaml
+
+import chart
+import program_images
+import sysfs_tree
+
+sys.path.insert(0, str(chart.ROOT / "tests" / "controller"))
+
+import programs  # noqa: E402
+from vlab import cluster as clusters  # noqa: E402
+from vlab import waiting  # noqa: E402
+
+SHAPE = "arm64-smmuv3-emulated"
+# Where the node has the captured machine, and where the daemon does.
+TREE = "/var/lib/fake-sysfs"
+SYSFS = "/fake-sysfs"
+NVME = "lab.example/nvme"
+EDU = "lab.example/edu"
+# In SHAPE: an NVMe disk in group 0, an edu device in group 5, two of them in group 6.
+OFFERED = {NVME: "1", EDU: "2"}
+GROUPS = {0, 5, 6}
+DEFAULT_WINDOW = (0x08000000, 0x00100000)
+FIRST_WINDOW = (0x09100000, 0x00100000)
+VALUES = {
+    "config": yaml.safe_load((chart.ROOT / "tests" / "e2e" / "config.yaml").read_text(encoding="utf-8")),
+    "pod": {"nodeSelector": {"kubernetes.io/arch": "amd64"}},
+    "daemon": {
+        "extraArgs": [f"--sysfs-root={SYSFS}"],
+        "extraVolumes": [{"name": "fake-sysfs", "hostPath": {"path": TREE, "type": "Directory"}}],
+        "extraVolumeMounts": [{"name": "fake-sysfs", "mountPath": SYSFS}],
+    },
+}
+# The daemon refuses it, and the schema of the values cannot know.
+BAD_CONFIG = {"config": {"window": {"pool": {"start": "0x09080000", "end": "0x10000000"}}}}
+EXAMPLES = sorted((chart.ROOT / "manifests" / "examples").glob("vm-*.yaml"))
+
+
+@pytest.fixture(scope="session", name="cluster")
+def cluster_fixture(tmp_path_factory):
+    """A cluster with the images of the programs and the captured machine."""
+    tree = tmp_path_factory.mktemp("sysfs")
+    sysfs_tree.unpack(SHAPE, tree)
+    archives = program_images.archives("amd64")
+    cluster = clusters.Cluster("test-chart").up(mounts=[(tree, TREE)], bound=True)
+    try:
+        # What VFIO makes, and for each group; a device that is there takes its place.
+        cluster.on_node(f"mkdir -p /dev/vfio && for n in vfio {' '.join(map(str, GROUPS))}; do mknod /dev/vfio/$n c 1 3; done")
+        for archive in archives:
+            cluster.load(archive)
+        yield cluster
+    finally:
+        cluster.down()
+
+
+@pytest.fixture(scope="session", name="session_release")
+def session_release_fixture(cluster):
+    """The one release of all cases."""
+    return chart.Release(cluster, VALUES)
+
+
+@pytest.fixture(name="release")
+def release_fixture(session_release, request):
+    """The release with its values, all of it ready. The logs are kept if a case fails on it."""
+    session_release.ensure()
+    failed = request.session.testsfailed
+    yield session_release
+    if request.session.testsfailed > failed:
+        place = chart.ROOT / "build" / "e2e" / request.node.name
+        shutil.rmtree(place, ignore_errors=True)
+        session_release.cluster.save_logs(place)
+
+
+def wait_until_offered(release, idle_s=20):
+    """Returns when the node offers what it has."""
+    node = release.cluster.node
+    waiting.wait_for(f"{node} offers {OFFERED}", lambda: release.allocatable(node) == OFFERED, idle_s,
+                     evidence=release.cluster.state_of_pods, every_s=0.5)
+
+
+def knob_of(group):
+    """Where the node has the knob of a group."""
+    return f"{TREE}/kernel/iommu_groups/{group}/msi_window"
+
+
+def window_of(cluster, group):
+    """Start and size of the window of a group."""
+    text = cluster.on_node(f"cat {knob_of(group)}").strip()
+    if text == "default":
+        # The daemon's word for it. A kernel would answer with numbers from then on.
+        cluster.on_node(f"echo '{DEFAULT_WINDOW[0]:#x} {DEFAULT_WINDOW[1]:#x}' > {knob_of(group)}")
+        return DEFAULT_WINDOW
+    start, size = text.split()
+    return int(start, 16), int(size, 16)
+
+
+def wait_until_given_back(cluster):
+    """Returns when no group has a window that was given to a pod."""
+    waiting.wait_for("all windows are given back", lambda: {window_of(cluster, group) for group in GROUPS} == {DEFAULT_WINDOW}, 40, every_s=1)
+
+
+def test_the_node_offers_its_devices(release):
+    wait_until_offered(release)
+    daemon, = release.pods()
+    assert chart.is_ready(daemon)
+
+
+def test_the_release_tests_itself(release):
+    answer = release.helm("test", chart.NAME, "--timeout", f"{int(20 * waiting.PATIENCE)}s")
+    assert answer.status == 0, answer.err
+
+
+def test_doorbellnodes_show_the_groups(release):
+    node = release.cluster.node
+
+    def shown():
+        found = release.cluster.ask(["kubectl", "get", "doorbellnode", node, "-o", "json"])
+        return json.loads(found.out)["status"] if found.status == 0 else {}
+
+    waiting.wait_for("the DoorbellNode has all devices", lambda: {d["group"] for d in shown().get("devices", [])} == GROUPS, 20,
+                     evidence=lambda: json.dumps(shown()), every_s=0.5)
+    table = release.cluster.kubectl("get", "doorbellnodes")
+    assert node in table
+    conditions = {c["type"]: c for c in release.cluster.get("node", node)["status"]["conditions"]}
+    assert (conditions["VfioDoorbellReady"]["status"], conditions["VfioDoorbellReady"]["reason"]) == ("True", "Ready")
+
+
+def test_a_wrong_value_stops_helm_with_its_key(release):
+    answer = release.upgrade({"config": {"mode": "enforced"}})
+    assert answer.status != 0
+    assert "mode" in answer.err
+
+
+def test_a_configuration_that_the_daemon_refuses_leaves_the_old_pods(release):
+    wait_until_offered(release)
+    old, = release.pods()
+    with chart.watching(release.cluster, release.cluster.node, release.cluster.directory / "refused.watch"):
+        assert release.upgrade(BAD_CONFIG).status == 0
+
+        def refusal():
+            for pod in release.pods():
+                for status in pod["status"].get("initContainerStatuses", []):
+                    ended = (status["state"].get("terminated") or status.get("lastState", {}).get("terminated"))
+                    if ended and ended["exitCode"] != 0:
+                        return ended["message"]
+            return None
+
+        said = waiting.wait_for("the check of the configuration has failed", refusal, 30, evidence=release.cluster.state_of_pods, every_s=0.5)
+        assert 'window.pool.start: "0x09080000" is not a multiple of 0x100000' in said
+        assert [pod["metadata"]["uid"] for pod in release.pods() if chart.is_ready(pod)] == [old["metadata"]["uid"]]
+    assert_never_less(release.cluster.directory / "refused.watch")
+
+
+def assert_never_less(log):
+    """In no change of the node that was watched it offered less than it has."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert lines
+    for line in lines:
+        assert chart.offered(json.loads(line)) == OFFERED
+
+
+def test_an_upgrade_keeps_what_is_offered(release):
+    wait_until_offered(release)
+    old, = release.pods()
+    log = release.cluster.directory / "upgrade.watch"
+    with chart.watching(release.cluster, release.cluster.node, log):
+        release.ensure({"log": {"level": "debug"}})
+        waiting.wait_for("the old daemon is gone", lambda: len(release.pods()) == 1, 20, every_s=0.5)
+        # Its kubelet has heard of the end of the old one by now if ever.
+        release.cluster.kubectl("wait", "--for=delete", f"pod/{old['metadata']['name']}", "-n", chart.NAMESPACE, "--timeout=120s")
+    new, = release.pods()
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+    assert_never_less(log)
+    assert release.allocatable(release.cluster.node) == OFFERED
+
+
+def test_a_restarted_kubelet_is_registered_with_again(release):
+    wait_until_offered(release)
+    release.cluster.on_node("systemctl restart kubelet")
+    waiting.wait_for("the kubelet serves", lambda: release.cluster.ask(
+        ["docker", "exec", release.cluster.node, "curl", "-fs", "http://127.0.0.1:10248/healthz"]).out == "ok", 20, every_s=0.5)
+    wait_until_offered(release)
+
+
+def test_observing_needs_no_right(release):
+    release.ensure({"config": {"mode": "observe"}})
+    wait_until_offered(release)
+    daemon, = release.pods()
+    container = next(c for c in daemon["spec"]["containers"] if c["name"] == "daemon")
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    pid = release.cluster.on_node("pgrep --full --oldest '^/vfio-doorbell-plugin'").strip()
+    status = release.cluster.on_node(f"grep -E '^Cap(Prm|Eff|Bnd)' /proc/{pid}/status")
+    assert [int(line.split()[1], 16) for line in status.splitlines()] == [0, 0, 0]
+
+
+def test_a_stolen_token_can_do_nothing_else(release):
+    cluster = release.cluster
+    daemon, = release.pods()
+    pids = {name: cluster.on_node(f"pgrep --full --oldest '^/{name}'").strip()
+            for name in ("vfio-doorbell-plugin", "vfio-doorbell-monitor")}
+    where = "root/var/run/secrets/kubernetes.io/serviceaccount"
+    # The daemon, which has rights on the node, has no token.
+    assert cluster.ask(["docker", "exec", cluster.node, "test", "-e", f"/proc/{pids['vfio-doorbell-plugin']}/{where}/token"]).status != 0
+    token = cluster.on_node(f"cat /proc/{pids['vfio-doorbell-monitor']}/{where}/token")
+
+    def status(method, path, body=None, patch="merge"):
+        """What the API server answers; of a write it only thinks. Not by kubectl, which reads what it is to change."""
+        write = [] if body is None else ["--data", json.dumps(body), "--header", "Content-Type: application/"
+                                         + (f"{patch}-patch+json" if method == "PATCH" else "json")]
+        url = f"https://{cluster.node}:6443{path}" + ("" if method == "GET" else "?dryRun=All")
+        return int(cluster.run("docker", "exec", cluster.node, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
+                               "--cacert", "/etc/kubernetes/pki/ca.crt", "--header", f"Authorization: Bearer {token}",
+                               "--request", method, *write, url))
+
+    node, pod = f"/api/v1/nodes/{cluster.node}", daemon["metadata"]["name"]
+    pods, doorbells = f"/api/v1/namespaces/{chart.NAMESPACE}/pods", "/apis/vfio-doorbell.io/v1alpha1/doorbellnodes"
+    label, ready = {"metadata": {"labels": {"stolen": "true"}}}, {"status": {"conditions": [
+        {"type": "VfioDoorbellReady", "status": "True", "reason": "Stolen", "message": ""}]}}
+    other = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "other"}}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(other))
+    try:
+        # What it is for, so that a token that is good for nothing at all would be seen.
+        assert status("PATCH", f"{node}/status", ready, "strategic-merge") == 200
+        assert status("GET", f"{doorbells}/{cluster.node}") == 200
+        attempts = {
+            "read secrets": ("GET", "/api/v1/secrets"),
+            "read the secrets of its namespace": ("GET", f"/api/v1/namespaces/{chart.NAMESPACE}/secrets"),
+            "read pods": ("GET", "/api/v1/pods"),
+            "read its pod": ("GET", f"{pods}/{pod}"),
+            "read nodes": ("GET", "/api/v1/nodes"),
+            "read the configuration": ("GET", f"/api/v1/namespaces/{chart.NAMESPACE}/configmaps"),
+            "list DoorbellNodes": ("GET", doorbells),
+            "make a pod": ("POST", pods, {"metadata": {"name": "stolen"}, "spec": {"containers": [{"name": "a", "image": "a"}]}}),
+            "end a pod": ("DELETE", f"{pods}/{pod}"),
+            "enter a pod": ("POST", f"{pods}/{pod}/exec", {}),
+            "get a token": ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/default/token", {}),
+            "give itself rights": ("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
+                "metadata": {"name": "stolen"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"}}),
+            "label its node": ("PATCH", node, label),
+            "label its node by its status": ("PATCH", f"{node}/status", label),
+            "taint its node": ("PATCH", node, {"spec": {"taints": [{"key": "stolen", "effect": "NoExecute"}]}}),
+            "size its node": ("PATCH", f"{node}/status", {"status": {"capacity": {"lab.example/stolen": "1"}}}),
+            "mark another node": ("PATCH", "/api/v1/nodes/other/status", ready, "strategic-merge"),
+            "make the object of another node": ("POST", doorbells, {"apiVersion": "vfio-doorbell.io/v1alpha1", "kind": "DoorbellNode",
+                                                                    "metadata": {"name": "other"}}),
+        }
+        answers = {name: status(*attempt) for name, attempt in attempts.items()}
+        assert answers == dict.fromkeys(attempts, 403)
+    finally:
+        cluster.kubectl("delete", "node", "other")
+
+
+def test_a_pod_gets_a_device_and_its_window_and_gives_both_back(release):
+    cluster = release.cluster
+    wait_until_offered(release)
+    wait_until_given_back(cluster)
+    pause = next(name for name in cluster.on_node("ctr --namespace k8s.io images list --quiet").split() if "/pause:" in name)
+    manifest = (chart.ROOT / "tests" / "e2e" / "device_pod.yaml").read_text(encoding="utf-8").replace("PAUSE", pause)
+    cluster.kubectl("apply", "-f", "-", stdin=manifest)
+    try:
+        cluster.kubectl("wait", "--for=condition=Ready", "pod/device", f"--timeout={int(20 * waiting.PATIENCE)}s")
+        assert window_of(cluster, 0) == FIRST_WINDOW
+        pid = cluster.on_node("pgrep --full --newest '^/pause'").strip()
+        environment = cluster.on_node(f"tr '\\0' '\\n' < /proc/{pid}/environ")
+        assert "PCI_RESOURCE_LAB_EXAMPLE_NVME=0000:00:10.0" in environment.splitlines()
+        assert cluster.on_node(f"ls /proc/{pid}/root/dev/vfio").split() == ["0", "vfio"]
+    finally:
+        cluster.kubectl("delete", "pod", "device", "--ignore-not-found")
+    wait_until_given_back(cluster)
+
+
+def test_the_examples_are_accepted(release):
+    """By KubeVirt's own schema of a VM, on a server: nothing of it is written."""
+    cluster = release.cluster
+    schema = programs.kubevirt_crd("VirtualMachine")
+    name = schema["metadata"]["name"]
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(schema))
+    try:
+        waiting.wait_for("the server knows VMs", lambda: cluster.ask(["kubectl", "get", name]).status == 0, 10, every_s=0.5)
+        assert EXAMPLES
+        for example in EXAMPLES:
+            answer = cluster.ask(["kubectl", "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", example])
+            assert answer.status == 0, answer.err
+    finally:
+        cluster.kubectl("delete", "crd", name, "--ignore-not-found")
+
+
+def test_uninstalling_leaves_nothing(release):
+    cluster = release.cluster
+    wait_until_offered(release)
+    wait_until_given_back(cluster)
+    release.uninstall()
+    kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    assert "doorbellnodes.vfio-doorbell.io" not in kinds
+
+    def left():
+        return cluster.kubectl("get", ",".join(kinds), "--all-namespaces", "-l", chart.LABEL, "-o", "name", "--ignore-not-found")
+
+    # What belongs to what was deleted goes a little later.
+    waiting.wait_for("no object is left", lambda: left() == "", 20, evidence=left, every_s=0.5)
+    # The kubelet remembers a resource until it starts anew, and has none of it.
+    waiting.wait_for("the node offers nothing", lambda: set(release.allocatable(cluster.node).values()) <= {"0"}, 20, every_s=0.5)
+    assert cluster.on_node("ls /var/lib/kubelet/device-plugins").split() == ["kubelet.sock", "kubelet_internal_checkpoint"]
+    assert cluster.on_node("find /run/vfio-doorbell -type s") == ""
+    metadata = cluster.get("node", cluster.node)["metadata"]
+    assert not [key for key in {**metadata["labels"], **metadata["annotations"]} if "doorbell" in key]
+    for group in GROUPS:
+        assert window_of(cluster, group) == DEFAULT_WINDOW
