@@ -2,6 +2,7 @@
 """The lab's own foundations: what it keeps, how it waits, what it ends. Nothing is emulated here."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -56,6 +57,14 @@ class TestCache:
         before = cache.key_of([tmp_path / "dir"])
         (tmp_path / "dir" / "source").rename(tmp_path / "dir" / "renamed")
         assert cache.key_of([tmp_path / "dir"]) != before
+
+    def test_the_newest_stays_whatever_time_its_making_left(self):
+        def make_old(place):
+            self.make("old")(place)
+            os.utime(place, (0, 0))
+
+        for number in range(3):
+            assert (cache.entry("kind", [str(number)], make_old, keep=2) / "file").exists()
 
     def test_a_failed_build_leaves_no_entry(self):
         def fail(place):

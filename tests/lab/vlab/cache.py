@@ -64,6 +64,8 @@ def entry(kind, inputs, make, keep=4):
             with step(f"make {kind}"):
                 make(making)
             making.rename(place)
+            # What was unpacked may have brought a time of its own, and would be the oldest.
+            os.utime(place)
             _forget_old(shelf, keep)
         os.utime(place)
     return place
