@@ -10,10 +10,10 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-from vlab import cache, golang  # noqa: E402
+from vlab import cache, golang, kubernetes  # noqa: E402
 
 # Where each is pinned.
-KUBERNETES = ROOT / "tests" / "controller" / "control_plane"
+KUBERNETES = kubernetes.MODULE
 PROMETHEUS_OPERATOR = ROOT / "tests" / "tools" / "prometheus_operator"
 # What of it the chart makes objects of.
 PROMETHEUS_CRDS = ("monitoring.coreos.com_podmonitors.yaml", "monitoring.coreos.com_prometheusrules.yaml")
