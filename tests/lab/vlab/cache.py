@@ -55,6 +55,10 @@ def entry(kind, inputs, make, keep=4):
     """
     shelf = root() / kind
     place = shelf / key_of(inputs)
+    # What is there is had at once, also while somebody makes another one of its kind.
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(place)
+        return place
     with locked(shelf / ".lock"):
         if not place.is_dir():
             for leftover in shelf.glob(".making-*"):
