@@ -55,6 +55,12 @@ class Window:
         return f"0x{self.start:08x}-0x{self.end:08x}"
 
 
+KERNEL_DEFAULT = Window(0x08000000, 0x080FFFFF)
+POOL = Window(0x09100000, 0x0FFFFFFF)  # what the daemon takes unless said otherwise
+# GITS_TRANSLATER is register 0x040 of the ITS' translation page (GICv3 specification, 12.19).
+TRANSLATER = 0x40
+
+
 @dataclasses.dataclass(frozen=True)
 class Group:
     """An IOMMU group as the kernel describes it."""

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -83,6 +84,24 @@ def offered(resources):
 def is_ready(pod):
     """Whether a pod takes part."""
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", []))
+
+
+@contextlib.contextmanager
+def logs_kept_on_failure(request, cluster, workers=()):
+    """Keeps what is known of the cluster and its workers in build/e2e if the case of this pytest request fails."""
+    failed = request.session.testsfailed
+    passed = False
+    try:
+        yield
+        # pytest does not raise here what the case has raised.
+        passed = request.session.testsfailed == failed
+    finally:
+        if not passed:
+            place = ROOT / "build" / "e2e" / request.node.name
+            shutil.rmtree(place, ignore_errors=True)
+            cluster.save_logs(place)
+            for worker in workers:
+                worker.save_logs(place / f"worker-{worker.name}")
 
 
 @contextlib.contextmanager

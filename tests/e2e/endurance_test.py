@@ -11,7 +11,6 @@ import pytest
 import chain
 import scenarios
 
-KERNEL_DEFAULT = chain.Window(0x08000000, 0x080FFFFF)
 KILLS = int(os.environ.get("VFIO_DOORBELL_KILLS", "2"))
 
 
@@ -47,7 +46,7 @@ class TestEndurance:
     def test_window_stays(self, endurance):
         assert len(endurance.windows) == 1 + 2 * KILLS + 1
         assert len(set(endurance.windows)) == 1
-        assert chain.knob_window(endurance.windows[0]) != KERNEL_DEFAULT
+        assert chain.knob_window(endurance.windows[0]) != chain.KERNEL_DEFAULT
 
     def test_reservation_stays(self, endurance):
         [reservation] = endurance.held
@@ -68,7 +67,7 @@ class TestReboot:
     """The power is cut while the VM runs."""
 
     def test_kernel_forgets_and_ledger_does_not(self, reboot):
-        assert reboot.woken.msi == [KERNEL_DEFAULT]
+        assert reboot.woken.msi == [chain.KERNEL_DEFAULT]
         [reservation] = reboot.held
         assert reservation["pod"]["name"] == "vm-rebooted-node"
 
@@ -80,7 +79,7 @@ class TestReboot:
 
     def test_next_vm_has_a_window(self, reboot):
         [window] = reboot.again.during.msi
-        assert window != KERNEL_DEFAULT
+        assert window != chain.KERNEL_DEFAULT
         assert reboot.again.sha256 == chain.expected_sha256()
 
 
@@ -88,8 +87,8 @@ class TestReturn:
     """The power is cut while the VM runs, and the kubelet starts its container again with the answer it once got."""
 
     def test_kernel_forgets(self, come_back):
-        assert come_back.before.msi != [KERNEL_DEFAULT]
-        assert come_back.woken.msi == [KERNEL_DEFAULT]
+        assert come_back.before.msi != [chain.KERNEL_DEFAULT]
+        assert come_back.woken.msi == [chain.KERNEL_DEFAULT]
         assert come_back.woken.number == come_back.before.number
 
     def test_window_is_written_again(self, come_back):
@@ -114,9 +113,9 @@ class TestReturn:
                 f"{come_back.before.number}") in come_back.refusal
 
     def test_namesake_keeps_its_window(self, come_back):
-        assert come_back.namesake.msi == [KERNEL_DEFAULT]
+        assert come_back.namesake.msi == [chain.KERNEL_DEFAULT]
 
     def test_next_vm_has_a_window(self, come_back):
         [window] = come_back.again.during.msi
-        assert window != KERNEL_DEFAULT
+        assert window != chain.KERNEL_DEFAULT
         assert come_back.again.sha256 == chain.expected_sha256()

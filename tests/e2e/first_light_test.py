@@ -12,11 +12,6 @@ import pytest
 import chain
 import scenarios
 
-KERNEL_DEFAULT = chain.Window(0x08000000, 0x080FFFFF)
-POOL = chain.Window(0x09100000, 0x0FFFFFFF)  # the default
-# GITS_TRANSLATER is register 0x040 of the ITS' translation page (GICv3 specification, 12.19).
-TRANSLATER = 0x40
-
 
 @pytest.fixture(scope="module", name="patched_node")
 def patched_node_fixture():
@@ -66,13 +61,13 @@ def assert_vm_worked(run):
 def assert_doorbells_in(run, window):
     """Every vector of the real MSI-X table points at the doorbell page at the start of `window`."""
     assert run.doorbells
-    assert set(run.doorbells) == {window.start + TRANSLATER}
+    assert set(run.doorbells) == {window.start + chain.TRANSLATER}
 
 
 def moved_window(run):
     """The one MSI window of the group under the VM, which is in the pool."""
     [window] = run.during.msi
-    assert POOL.holds(window.start) and POOL.holds(window.end)
+    assert chain.POOL.holds(window.start) and chain.POOL.holds(window.end)
     return window
 
 
@@ -92,13 +87,13 @@ class TestPatchedKernel:
     def test_observed_vm_works_in_the_default_window(self, patched):
         run = patched.observed
         assert run.environment["VFIO_DOORBELL_MODE_LAB_EXAMPLE_NVME"] == "observe"
-        assert run.before.msi == run.during.msi == [KERNEL_DEFAULT]
-        assert_doorbells_in(run, KERNEL_DEFAULT)
+        assert run.before.msi == run.during.msi == [chain.KERNEL_DEFAULT]
+        assert_doorbells_in(run, chain.KERNEL_DEFAULT)
         assert_vm_worked(run)
 
     def test_window_moves_into_the_pool(self, patched):
         run = patched.enforced
-        assert run.before.msi == [KERNEL_DEFAULT]
+        assert run.before.msi == [chain.KERNEL_DEFAULT]
         assert chain.knob_window(run.during.knob) == moved_window(run)
 
     def test_interrupts_go_through_the_moved_window(self, patched):
@@ -118,7 +113,7 @@ class TestPatchedKernel:
     def test_windows_are_given_back(self, patched):
         [said] = patched.release_said
         assert said.startswith("released ") and patched.bdfs[0] in said
-        assert patched.released.msi == [KERNEL_DEFAULT]
+        assert patched.released.msi == [chain.KERNEL_DEFAULT]
 
 
 class TestLease:
@@ -126,7 +121,7 @@ class TestLease:
 
     def test_all_groups_of_the_pod_have_one_window(self, lease):
         assert lease.nvme.msi == lease.edu.msi
-        assert len(lease.nvme.msi) == 1 and POOL.holds(lease.nvme.msi[0].start)
+        assert len(lease.nvme.msi) == 1 and chain.POOL.holds(lease.nvme.msi[0].start)
 
     def test_pod_is_told_that_window(self, lease):
         assert len(lease.settings) == 2
@@ -140,7 +135,7 @@ class TestLease:
         assert {allocation["resource"] for allocation in reservation["allocations"]} == {chain.NVME, chain.EDU}
 
     def test_window_is_free_within_half_a_minute(self, lease):
-        assert lease.freed.msi == [KERNEL_DEFAULT]
+        assert lease.freed.msi == [chain.KERNEL_DEFAULT]
         assert lease.left == []
         assert lease.seconds < 30, lease.plugin_log
 
@@ -174,7 +169,7 @@ class TestRefusedWrite:
         assert "CAP_SYS_RAWIO" in refusal.pod.message
 
     def test_nothing_is_half_done(self, refusal):
-        assert refusal.group.msi == [KERNEL_DEFAULT]
+        assert refusal.group.msi == [chain.KERNEL_DEFAULT]
 
 
 class TestStockKernel:
@@ -188,10 +183,10 @@ class TestStockKernel:
 
     def test_enforcing_plugin_falls_back_to_observing(self, stock):
         assert stock.run.environment["VFIO_DOORBELL_MODE_LAB_EXAMPLE_NVME"] == "observe"
-        assert stock.run.before.msi == stock.run.during.msi == [KERNEL_DEFAULT]
+        assert stock.run.before.msi == stock.run.during.msi == [chain.KERNEL_DEFAULT]
 
     def test_vm_works_in_the_default_window(self, stock):
-        assert_doorbells_in(stock.run, KERNEL_DEFAULT)
+        assert_doorbells_in(stock.run, chain.KERNEL_DEFAULT)
         assert_vm_worked(stock.run)
 
     def test_plugin_says_once_that_it_only_observes(self, stock):

@@ -8,7 +8,6 @@ on which one has failed is in build/e2e.
 """
 
 import json
-import shutil
 import sys
 
 import pytest
@@ -75,13 +74,9 @@ def session_release_fixture(cluster):
 @pytest.fixture(name="release")
 def release_fixture(session_release, request):
     """The release with its values, all of it ready. The logs are kept if a case fails on it."""
-    session_release.ensure()
-    failed = request.session.testsfailed
-    yield session_release
-    if request.session.testsfailed > failed:
-        place = chart.ROOT / "build" / "e2e" / request.node.name
-        shutil.rmtree(place, ignore_errors=True)
-        session_release.cluster.save_logs(place)
+    with chart.logs_kept_on_failure(request, session_release.cluster):
+        session_release.ensure()
+        yield session_release
 
 
 def wait_until_offered(release, idle_s=20):

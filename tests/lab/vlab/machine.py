@@ -62,17 +62,18 @@ def make_devices(kinds, directory, vfio=True):
     return Devices(arguments, bdfs, vfio)
 
 
-def qemu_command(kernel, root, images, tap, devices, gigantic_pages=0):
+def qemu_command(kernel, root, images, network, devices, gigantic_pages=0):
     """QEMU for a node: GICv3 with ITS, SMMUv3 in front of PCI, and EL2 so that KVM works in it.
 
-    gigantic_pages: how many hugepages of 1 GiB the node has beside its other memory.
+    network: its tap, its mac, and the parameters that node/init is told; gigantic_pages: hugepages of 1 GiB beside its other memory.
     """
     # A device has its group from the moment it gets a driver: with lab.vfio in that order, and so not from the kernel's own before.
     # iomem=relaxed: a kernel with strict checks (Debian's) would not let msi-address read a BAR that
     # vfio-pci holds.
     append = ("console=ttyAMA0 quiet root=/dev/vda rw iomem=relaxed "
               + (f"initcall_blacklist=nvme_init lab.vfio={','.join(sorted(devices.bdfs))}" if devices.vfio else "")
-              + (f" hugepagesz=1G hugepages={gigantic_pages}" if gigantic_pages else ""))
+              + (f" hugepagesz=1G hugepages={gigantic_pages}" if gigantic_pages else "")
+              + "".join(f" lab.{name}={value}" for name, value in network.parameters.items()))
     # What the node has flushed must be there after a power cut, as on a disk: not cache=unsafe.
     return [
         "qemu-system-aarch64",
@@ -87,8 +88,8 @@ def qemu_command(kernel, root, images, tap, devices, gigantic_pages=0):
         "-device", "virtio-blk-pci,drive=root,addr=1",
         "-drive", f"file={images},if=none,id=images,cache=writeback",
         "-device", "virtio-blk-pci,drive=images,addr=2",
-        "-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no",
-        "-device", "virtio-net-pci,netdev=net,addr=3,romfile=",
+        "-netdev", f"tap,id=net,ifname={network.tap},script=no,downscript=no",
+        "-device", f"virtio-net-pci,netdev=net,mac={network.mac},addr=3,romfile=",
         "-device", "virtio-rng-pci,addr=4",
         *devices.arguments,
     ]

@@ -16,9 +16,6 @@ from .processes import Process
 from .progress import step
 from .waiting import wait_for
 
-TAP = "lab0"
-HOST_ADDRESS = "10.77.0.1/24"
-NODE_ADDRESS = "10.77.0.2"
 MANIFESTS = "/etc/kubernetes/manifests"
 KUBELET_READ_ONLY_PORT = 10255
 # Stages as node/init reports them on the console, with seconds of an idle machine between them.
@@ -35,19 +32,52 @@ class Answer:
     err: str
 
 
+class OwnNetwork:
+    """A namespace with nothing in it but the loopback and the node's tap: no packet can leave the machine."""
+
+    HOST_ADDRESS = "10.77.0.1/24"
+    tap = "lab0"
+    mac = "52:54:00:00:00:01"
+    address = "10.77.0.2"
+    # What node/init is told of it: nothing, as this address is what it has by itself.
+    parameters = {}
+
+    def __init__(self, name):
+        self._namespace = f"vfio-lab-{name}"
+
+    def make(self):
+        """Makes it with the tap."""
+        tools.run("ip", "netns", "add", self._namespace)
+        for words in ("link set lo up", f"tuntap add {self.tap} mode tap",
+                      f"address add {self.HOST_ADDRESS} dev {self.tap}", f"link set {self.tap} up"):
+            tools.run(*self.inside(["ip", *words.split()]))
+
+    def inside(self, command):
+        """`command`, to be run in it."""
+        # Not "ip netns exec": that one mounts a /sys of its own.
+        return ["nsenter", f"--net=/run/netns/{self._namespace}", "--", *command]
+
+    def remove(self):
+        """Removes what is there of it."""
+        if pathlib.Path("/run/netns", self._namespace).exists():
+            tools.run("ip", "netns", "delete", self._namespace)
+
+
 class Node:
     """A node by name. Its state lives in the cache directory, so any process can use it.
 
-    The node's network is a namespace of its own with nothing in it but the loopback and the tap:
-    no packet can leave the machine.
+    network: where its tap is; a network of its own unless said otherwise.
     """
 
-    def __init__(self, name):
+    # What it comes through when it is switched on for the first time.
+    FIRST_STAGES = STAGES
+
+    def __init__(self, name, network=None):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
             raise LabError(f"a node's name is lower-case letters, digits and hyphens, not {name!r}")
         self.name = name
         self.directory = _nodes() / name
-        self._namespace = f"vfio-lab-{name}"
+        self._network = network or OwnNetwork(name)
 
     # Beginning and end
 
@@ -73,8 +103,8 @@ class Node:
         disks.make_overlay(images, self.directory / "images.qcow2")
         shutil.copy(rootfs / "known_hosts", self.directory)
         shutil.copy(rootfs / "ssh_key", self.directory)
-        self._make_network()
-        self._start(kernel, devices, bound, gigantic_pages)
+        self._network.make()
+        self._start(kernel, devices, bound, gigantic_pages, self.FIRST_STAGES)
 
     def power_cycle(self, kernel, kinds, bound=False):
         """Cuts the power and switches it on again, with the same disks; the arguments as for up().
@@ -88,18 +118,22 @@ class Node:
         with step(f"node {self.name}: power cut"):
             self._start(kernel, machine.make_devices(kinds, self.directory), bound, state["gigantic_pages"])
 
-    def _start(self, kernel, devices, bound, gigantic_pages):
+    def _start(self, kernel, devices, bound, gigantic_pages, stages=STAGES):
         self._file("serial.log").write_text("")
-        command = machine.qemu_command(kernel, "root.qcow2", "images.qcow2", TAP, devices, gigantic_pages)
-        qemu = Process.start(self._inside(command), self._file("qemu.log"), self.directory,
+        command = machine.qemu_command(kernel, "root.qcow2", "images.qcow2", self._network, devices, gigantic_pages)
+        qemu = Process.start(self._network.inside(command), self._file("qemu.log"), self.directory,
                              bound)
         self._write_state(qemu=qemu, bdfs=devices.bdfs, kernel=str(kernel.image),
                           gigantic_pages=gigantic_pages)
-        for stage, idle_s in STAGES:
-            with step(f"node {self.name}: {stage}"):
-                wait_for(f"node {self.name} reports: {stage}", lambda: self._reached(stage),
-                         idle_s, evidence=self._last_words, give_up=self.death)
+        for stage, idle_s in stages:
+            self.wait_until_reached(stage, idle_s)
         self._connect(bound)
+
+    def wait_until_reached(self, stage, idle_s):
+        """Returns when the node has reported a stage of STAGES."""
+        with step(f"node {self.name}: {stage}"):
+            wait_for(f"node {self.name} reports: {stage}", lambda: self._reached(stage), idle_s,
+                     evidence=self._last_words, give_up=self.death)
 
     def must_be_free(self):
         """LabError if the name is taken. What is left of a dead node is removed."""
@@ -114,8 +148,7 @@ class Node:
         for name in ("ssh", "qemu"):
             if name in state:
                 Process(**state[name]).stop()
-        if pathlib.Path("/run/netns", self._namespace).exists():
-            tools.run("ip", "netns", "delete", self._namespace)
+        self._network.remove()
         shutil.rmtree(self.directory)
 
     @staticmethod
@@ -195,13 +228,23 @@ class Node:
         return body.decode()
 
     def log(self, what, pod=None):
-        """The text of a log: "serial", "qemu", one of LOGS, or "pod" with the pod's name."""
+        """The text of a log: "serial", "qemu", "kernel", one of LOGS, or "pod" with the pod's name."""
         if what in ("serial", "qemu"):
             return self._file(f"{what}.log").read_text(errors="replace")
         if what == "pod":
             # Directories are NAMESPACE_NAME_UID; a static pod's name ends in the node's.
             return self.run(f"cat /var/log/pods/*_{shlex.quote(pod)}*_*/*/*.log")
+        if what == "kernel":
+            return self.run("dmesg")
         return self.run(f"cat {LOGS[what]}")
+
+    def save_logs(self, place):
+        """Writes its logs, and those of its pods, into the directory `place`; why not, of what it does not tell any more."""
+        place.mkdir(parents=True, exist_ok=True)
+        for what in ("serial", "qemu", "kernel", *LOGS):
+            (place / f"{what}.log").write_text(_or_why_not(lambda: self.log(what)), encoding="utf-8")
+        pods = _or_why_not(lambda: self.run("tail -n +1 /var/log/pods/*/*/*.log"))
+        (place / "pods.log").write_text(pods, encoding="utf-8")
 
     @property
     def bdfs(self):
@@ -220,22 +263,12 @@ class Node:
 
     # Inner workings
 
-    def _make_network(self):
-        tools.run("ip", "netns", "add", self._namespace)
-        for words in ("link set lo up", f"tuntap add {TAP} mode tap",
-                      f"address add {HOST_ADDRESS} dev {TAP}", f"link set {TAP} up"):
-            tools.run(*self._inside(["ip", *words.split()]))
-
-    def _inside(self, command):
-        # Not "ip netns exec": that one mounts a /sys of its own.
-        return ["nsenter", f"--net=/run/netns/{self._namespace}", "--", *command]
-
     def _ssh(self, options, *command):
         """ssh through the connection kept open; relative paths, as socket paths must be short."""
-        return self._inside(["ssh", "-S", "ssh", "-i", "ssh_key", "-o", "BatchMode=yes",
+        return self._network.inside(["ssh", "-S", "ssh", "-i", "ssh_key", "-o", "BatchMode=yes",
                              "-o", "UserKnownHostsFile=known_hosts", "-o", "HostKeyAlias=node",
                              "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR",
-                             "-F", "none", *options, f"root@{NODE_ADDRESS}", *command])
+                             "-F", "none", *options, f"root@{self._network.address}", *command])
 
     def _connect(self, bound):
         """Opens the connection that every later command shares."""
@@ -265,6 +298,13 @@ class Node:
             if isinstance(value, Process):
                 state[name] = dataclasses.asdict(value)
         self._file("state.json").write_text(json.dumps(state))
+
+
+def _or_why_not(tell):
+    try:
+        return tell()
+    except LabError as error:
+        return f"{error}\n"
 
 
 def _nodes():
