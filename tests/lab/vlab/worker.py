@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulated arm64 node as a worker of a kind cluster, over a tap on kind's bridge.
-
-Its credentials are made by the kubeadm of the cluster's own node: under emulation that would take minutes.
-"""
+"""The emulated arm64 node as a worker of a kind cluster: joined by kubeadm over a tap on kind's bridge."""
 
 import ipaddress
 import json
 
 import yaml
 
-from . import tools
+from . import kubernetes, tools
+from .errors import LabError
 from .node import STAGES, Node
 from .progress import step
 from .rootfs import NODE_FILES
-from .waiting import wait_for
+from .waiting import PATIENCE, wait_for
 
 # In kind's network, beyond what docker gives out.
 FIRST_HOST = 100
 CNI = "/etc/cni/net.d/10-lab.conflist"
+JOIN = "/etc/kubernetes/join.yaml"
+# kubeadm merges what is there into the kubelet's configuration.
+PATCHES = "/etc/kubernetes/patches"
 
 
 class ClusterNetwork:
@@ -103,10 +104,10 @@ class Worker(Node):
             {"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None},
                       "template": {"spec": {"nodeSelector": {"kubernetes.io/arch": "amd64"}}}}}))
         self.run(f"echo '{self._network.gateway} {cluster.node}' >> /etc/hosts")
-        self.put("/etc/kubernetes/pki/ca.crt", cluster.on_node("cat /etc/kubernetes/pki/ca.crt"))
-        self.put("/etc/kubernetes/kubelet-of-cluster.yaml", yaml.safe_dump(self._kubelet_configuration()))
-        self.put("/etc/kubernetes/kubelet.conf", cluster.on_node(
-            f"kubeadm kubeconfig user --config /kind/kubeadm.conf --org system:nodes --client-name system:node:{self.name}"))
+        self.put(f"{PATCHES}/kubeletconfiguration+merge.yaml", (NODE_FILES / "kubelet-of-cluster.yaml").read_text(encoding="utf-8"))
+        self.put(JOIN, yaml.safe_dump(self._join_configuration()))
+        self._put_program("kubeadm")
+        self.run(f"kubeadm join --config {JOIN}")
         self.wait_until_reached(*STAGES[2])
         pods = wait_for(f"node {self.name} has a range for its pods", self._pod_range, 10, every_s=1,
                         evidence=lambda: self.log("kubelet")[-4000:])
@@ -119,8 +120,28 @@ class Worker(Node):
         answer = self._cluster.ask(["kubectl", "get", "node", self.name, "-o", "jsonpath={.spec.podCIDR}"])
         return answer.out if answer.status == 0 else None
 
-    def _kubelet_configuration(self):
-        """The one of the cluster, changed as the emulated node needs it."""
-        shared = self._cluster.get("configmap", "kubelet-config", "-n", "kube-system")["data"]["kubelet"]
-        own = yaml.safe_load((NODE_FILES / "kubelet-of-cluster.yaml").read_text(encoding="utf-8"))
-        return yaml.safe_load(shared) | own
+    def _put_program(self, name):
+        path = f"/usr/local/bin/{name}"
+        with open(kubernetes.program(name, architecture="arm64"), "rb") as program:
+            if self.exec(["sh", "-c", f"cat > {path} && chmod 755 {path}"], stdin=program) != 0:
+                raise LabError(f"{name} cannot be put on node {self.name}")
+
+    def _join_configuration(self):
+        command = self._cluster.on_node("kubeadm token create --print-join-command").split()
+        patience = f"{int(60 * PATIENCE)}s"
+        return {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "JoinConfiguration",
+            "discovery": {"bootstrapToken": {
+                "apiServerEndpoint": command[2],
+                "token": command[command.index("--token") + 1],
+                "caCertHashes": [command[command.index("--discovery-token-ca-cert-hash") + 1]],
+            }},
+            "nodeRegistration": {
+                "name": self.name,
+                "criSocket": "unix:///run/containerd/containerd.sock",
+                "kubeletExtraArgs": [{"name": "node-ip", "value": self._network.address}],
+            },
+            "patches": {"directory": PATCHES},
+            "timeouts": {name: patience for name in ("discovery", "kubeletHealthCheck", "kubernetesAPICall", "tlsBootstrap")},
+        }
