@@ -1,30 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A kind cluster of one node, in namespaces of its own without uplink: made, talked to, ended."""
 
-import dataclasses
 import json
 import os
 import re
 import shutil
-import subprocess
 
 import yaml
 
-from . import cache, kindnode, kubernetes
+from . import cache, kindnode, kubernetes, tools
 from .docker import Docker
 from .errors import LabError
 from .progress import step
 from .waiting import wait_for
 
 NODE = "control-plane"
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What a program did."""
-    status: int
-    out: str
-    err: str
 
 
 class Cluster:
@@ -135,10 +125,8 @@ class Cluster:
         return os.environ | docker | {"PATH": f"{programs}:{docker['PATH']}", "KUBECONFIG": str(self.kubeconfig)}
 
     def ask(self, words, stdin=""):
-        """Runs a program inside its network; returns an Answer whatever its status."""
-        done = subprocess.run(self.command(words), env=self.environment(), input=stdin, capture_output=True, text=True, errors="replace",
-                              check=False)
-        return Answer(done.returncode, done.stdout, done.stderr)
+        """Runs a program inside its network; returns a tools.Answer whatever its status."""
+        return tools.ask(*self.command(words), env=self.environment(), input=stdin)
 
     def run(self, *words, stdin=""):
         """The same; returns what it printed, raises LabError if it fails."""
@@ -162,10 +150,10 @@ class Cluster:
     def load(self, archive):
         """Gives its node the images of an archive, docker's or OCI's."""
         with open(archive, "rb") as image:
-            done = subprocess.run(self.command(["docker", "exec", "-i", self.node, "ctr", "--namespace", "k8s.io", "images", "import", "-"]),
-                                  env=self.environment(), stdin=image, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise LabError(f"{archive} cannot be loaded: {done.stderr.strip()}")
+            answer = tools.ask(*self.command(["docker", "exec", "-i", self.node, "ctr", "--namespace", "k8s.io", "images", "import", "-"]),
+                               env=self.environment(), stdin=image)
+        if answer.status != 0:
+            raise LabError(f"{archive} cannot be loaded: {answer.err.strip()}")
 
     def state_of_pods(self):
         """What a person would look at first."""

@@ -24,14 +24,6 @@ LOGS = {"kubelet": "/var/log/kubelet.log", "containerd": "/var/log/containerd.lo
         "sshd": "/var/log/sshd.log"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What a command on the node did."""
-    status: int
-    out: str
-    err: str
-
-
 class OwnNetwork:
     """A namespace with nothing in it but the loopback and the node's tap: no packet can leave the machine."""
 
@@ -182,10 +174,8 @@ class Node:
                               check=False).returncode
 
     def ask(self, script, stdin=""):
-        """Runs the shell `script` on the node; returns an Answer whatever its status."""
-        done = subprocess.run(self._ssh(["-T"], script), cwd=self.directory, input=stdin,
-                              capture_output=True, text=True, errors="replace", check=False)
-        return Answer(done.returncode, done.stdout, done.stderr)
+        """Runs the shell `script` on the node; returns a tools.Answer whatever its status."""
+        return tools.ask(*self._ssh(["-T"], script), cwd=self.directory, input=stdin)
 
     def run(self, script, stdin=""):
         """Runs the shell `script` on the node; returns its output, raises LabError if it fails."""
