@@ -318,6 +318,7 @@ void Binder::LookAgainAfter(std::chrono::seconds pause) {
 }
 
 void Binder::Explain(std::span<Offer> offers) const {
+  std::optional<absl::Status> vfio_pci;
   for (Offer& offer : offers) {
     if (const auto change = changing_.find(offer.id); change != changing_.end()) {
       offer.unhealthy_reason = change->second;
@@ -326,6 +327,12 @@ void Binder::Explain(std::span<Offer> offers) const {
                refusal != refusals_.end() && refusal->second.binds && !offer.healthy()) {
       offer.unhealthy_reason = fmt::format("{}; {} is not bound: {}", offer.unhealthy_reason,
                                            kVfioPci, refusal->second.reason);
+    } else if (offer.reason == base::Reason::kNoDriver ||
+               offer.reason == base::Reason::kForeignDriver) {
+      // Then nobody could bind it by hand either.
+      if (!vfio_pci) vfio_pci = tools_.drivers.FindDriver(kVfioPci);
+      if (vfio_pci->ok()) continue;
+      offer.unhealthy_reason += fmt::format("; {}", std::string(vfio_pci->message()));
     }
   }
 }

@@ -231,6 +231,16 @@ TEST_F(BinderTest, GivesDriversBackWhenOnlyBindIsRemoved) {
   EXPECT_THAT(ReasonOf(kDisk), HasSubstr("is on driver nvme"));
 }
 
+TEST_F(BinderTest, SaysThatThereIsNoVfioPciWhereNothingIsToBeBound) {
+  world_.config.resources = {Want(ByAddress(kDisk, /*bind=*/false))};
+  Start();
+  EXPECT_EQ(ReasonOf(kDisk), "0000:01:00.0 is on driver nvme, which is not a VFIO driver");
+  drivers_.drivers.erase("vfio-pci");
+  Rescan();
+  EXPECT_EQ(ReasonOf(kDisk),
+            "0000:01:00.0 is on driver nvme, which is not a VFIO driver; no driver vfio-pci");
+}
+
 TEST_F(BinderTest, OffersNothingThatIsBeingGivenBack) {
   Start();
   world_.timers.Advance(RecoveryDelay::kSettled);

@@ -13,9 +13,14 @@ void CheckGroupNodes(std::span<Offer> offers, bool iommufd, const HasNode& has_n
       offer.unhealthy_reason = "this host has no /dev/iommu (the kernel's CONFIG_IOMMUFD)";
     }
     if (!offer.healthy() || has_node(fmt::format("vfio/{}", offer.group))) continue;
-    if (!has_node("vfio/vfio")) return;
     offer.reason = base::Reason::kNoDeviceNode;
-    offer.unhealthy_reason = fmt::format("its device node /dev/vfio/{} is missing", offer.group);
+    offer.unhealthy_reason =
+        has_node("vfio/vfio") ? fmt::format("its device node /dev/vfio/{} is missing", offer.group)
+                              : fmt::format(
+                                    "its device node /dev/vfio/{} is missing, and so is "
+                                    "/dev/vfio/vfio: the kernel of "
+                                    "this host has no VFIO, or its /dev/vfio is not seen here",
+                                    offer.group);
   }
 }
 

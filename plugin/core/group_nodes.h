@@ -20,8 +20,7 @@ using HasNode = std::function<bool(const std::string&)>;
 //
 // So are those of a resource with `iommufd`, if there is no /dev/iommu.
 //
-// Where not even /dev/vfio/vfio is seen, which is there whenever VFIO is, the nodes of the host are
-// not seen at all, and nothing is concluded.
+// Where not even /dev/vfio/vfio is seen, which is there whenever VFIO is, the reason says so.
 void CheckGroupNodes(std::span<Offer> offers, bool iommufd, const HasNode& has_node);
 
 }  // namespace dp::core

@@ -45,10 +45,12 @@ TEST(GroupNodesTest, MissesIommufdOnlyWhereItIsWanted) {
   EXPECT_TRUE(Check({Device(1)}, {"vfio/vfio", "vfio/1", "iommu"}, true)[0].healthy());
 }
 
-TEST(GroupNodesTest, ConcludesNothingWhereNoNodesAreSeen) {
-  for (const Offer& offer : Check({Device(1), Device(2)}, {"null", "vfio/2"})) {
-    EXPECT_TRUE(offer.healthy()) << offer.id;
-  }
+TEST(GroupNodesTest, SaysWhereThereIsNoVfioAtAll) {
+  const Offer offer = Check({Device(2)}, {"null"})[0];
+  EXPECT_EQ(offer.reason, base::Reason::kNoDeviceNode);
+  EXPECT_EQ(offer.unhealthy_reason,
+            "its device node /dev/vfio/2 is missing, and so is /dev/vfio/vfio: the kernel of this "
+            "host has no VFIO, or its /dev/vfio is not seen here");
 }
 
 }  // namespace

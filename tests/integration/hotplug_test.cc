@@ -34,20 +34,15 @@ std::string AddressOf(std::uint32_t bus, std::uint32_t i) {
 class HotplugTest : public World {
  protected:
   HotplugTest() {
-    AddNode("vfio");
     Bind(kFirst, 11);
     Bind(kSecond, 12);
   }
 
-  void AddNode(const std::string& name) const { std::ofstream(path("dev/vfio/" + name)).flush(); }
   void RemoveNode(const std::string& name) const {
     std::filesystem::remove(path("dev/vfio/" + name));
   }
   // What binding a device to vfio-pci leaves, and what unbinding it does.
-  void Bind(const std::string& address, std::uint32_t group) {
-    AddDevice(address, group);
-    AddNode(std::to_string(group));
-  }
+  void Bind(const std::string& address, std::uint32_t group) { AddDevice(address, group); }
   void Unbind(const std::string& address, std::uint32_t group) {
     RemoveNode(std::to_string(group));
     sysfs_.Remove(fakes::SysfsTree::PciDirectory(address) + "/driver");

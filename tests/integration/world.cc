@@ -14,6 +14,7 @@ World::World(const std::string& parent, fakes::FakeKubelet::Release release)
     : root_(parent), kubelet_(path("plugins"), release) {
   std::filesystem::create_directories(path("plugins"));
   std::filesystem::create_directories(path("dev/vfio/devices"));
+  AddNode("vfio");
   WriteConfig(R"(
 resources:
   - name: vendor.example/nvme
@@ -26,8 +27,13 @@ void World::WriteConfig(std::string_view lines) {
   std::ofstream(path("config.yaml")) << "version: v1" << lines;
 }
 
+void World::AddNode(const std::string& name) const {
+  std::ofstream(path("dev/vfio/" + name)).flush();
+}
+
 void World::AddDevice(const std::string& address, std::uint32_t group) {
   sysfs_.AddPciFunction({.address = address, .group = group});
+  AddNode(std::to_string(group));
   sysfs_.SetMsiWindow(group, "0x08000000 0x00100000");
 }
 

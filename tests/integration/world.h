@@ -27,7 +27,9 @@ class World : public ::testing::Test {
 
   // `lines` go behind "version: v1".
   void WriteConfig(std::string_view lines);
-  // A function on vfio-pci alone in its group, with the knob.
+  // A device node of the host, by its name below /dev/vfio.
+  void AddNode(const std::string& name) const;
+  // A function on vfio-pci alone in its group, with the knob and its node.
   void AddDevice(const std::string& address, std::uint32_t group);
   [[nodiscard]] std::string WindowFile(std::uint32_t group) const;
   // Content of msi_window, without its newline.

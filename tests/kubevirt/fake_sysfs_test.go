@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -20,8 +21,9 @@ type function struct {
 
 // A fakeSysfs is a tree of the files that the daemon reads, in the shape of tests/fakes/sysfs_tree.cc.
 type fakeSysfs struct {
-	t    *testing.T
-	root string
+	t     *testing.T
+	root  string
+	nodes string // what is /dev/vfio
 }
 
 // add puts functions into the tree, and gives their groups the knob of a patched kernel.
@@ -48,6 +50,7 @@ func (s fakeSysfs) add(functions ...function) {
 		s.write(group+"/msi_window", "0x08000000 0x00100000")
 		s.link(group+"/devices/"+f.address, directory)
 		s.link(directory+"/iommu_group", group)
+		check(s.t, os.WriteFile(filepath.Join(s.nodes, strconv.Itoa(f.group)), nil, 0o644))
 	}
 }
 

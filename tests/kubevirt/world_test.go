@@ -36,10 +36,13 @@ func newWorld(t *testing.T) *world {
 	folder, err := os.MkdirTemp("", "kubevirt-")
 	check(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	w := &world{t: t, folder: folder, sysfs: fakeSysfs{t: t, root: filepath.Join(folder, "sys")}}
+	w := &world{t: t, folder: folder, sysfs: fakeSysfs{
+		t: t, root: filepath.Join(folder, "sys"), nodes: filepath.Join(folder, "dev/vfio"),
+	}}
 	for _, name := range []string{"plugins", "dev/vfio/devices", "sys/kernel/iommu_groups"} {
 		check(t, os.MkdirAll(w.path(name), 0o755))
 	}
+	check(t, os.WriteFile(w.path("dev/vfio/vfio"), nil, 0o644))
 	w.kubelet = startFakeKubelet(t, w.path("plugins"), w.path("pods.sock"))
 	return w
 }

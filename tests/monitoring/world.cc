@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <iostream>
@@ -34,9 +35,12 @@ class World {
   // `folder` is there. `devices` functions on vfio-pci, each alone in its group.
   World(const std::string& folder, std::uint32_t devices)
       : devices_(devices), kubelet_(Made(folder + "/plugins")), pods_(folder + "/pods.sock") {
-    Made(folder + "/dev/vfio/devices");
-    for (std::uint32_t i = 0; i < devices; ++i)
+    const std::string nodes = Made(folder + "/dev/vfio");
+    std::ofstream(nodes + "/vfio").flush();
+    for (std::uint32_t i = 0; i < devices; ++i) {
       sysfs_.AddPciFunction({.address = AddressOf(i), .group = kFirstGroup + i});
+      std::ofstream(fmt::format("{}/{}", nodes, kFirstGroup + i)).flush();
+    }
     SwitchKnobs(true);
   }
 
