@@ -16,6 +16,7 @@ class CountingKnob final : public core::MsiWindowKnob {
       : knob_(knob), writes_(writes) {}
 
   absl::StatusOr<core::Window> Read(std::uint32_t group) override { return knob_.Read(group); }
+  absl::Status Check(std::uint32_t group) override { return knob_.Check(group); }
   absl::Status Write(std::uint32_t group, core::Window window) override {
     return Count(knob_.Write(group, window));
   }

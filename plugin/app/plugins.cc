@@ -182,6 +182,7 @@ std::vector<server::ResourceFacts> Plugins::Facts() const {
     const auto registrations = counts.find(resource.name);
     facts.push_back({.name = resource.name,
                      .watched = plugin.endpoint && plugin.endpoint->watched(),
+                     .failure = plugin.endpoint ? plugin.endpoint->failure() : std::string(),
                      .watched_since_ms = plugin.watched_since_ms,
                      .list_sent_ms = plugin.list_sent_ms,
                      .registrations = registrations == counts.end() ? 0 : registrations->second,

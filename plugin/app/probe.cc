@@ -19,7 +19,8 @@ absl::Status CheckReady(const admin_client::v1::NodeState& state) {
   for (const auto& resource : state.resources()) {
     if (resource.watched()) continue;
     return absl::FailedPreconditionError(
-        fmt::format("the kubelet does not watch {}", resource.name()));
+        fmt::format("the kubelet does not watch {}{}{}", resource.name(),
+                    resource.failure().empty() ? "" : ": ", resource.failure()));
   }
   if (state.daemon().ledger_error().empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(

@@ -48,6 +48,7 @@ constexpr std::array<std::string_view, kReasons> kWords{
     "ledger_unreadable",
     "no_knob",
     "no_software_window",
+    "knob_not_writable",
     "observe_mode",
     "host_not_read",
     "not_readable",

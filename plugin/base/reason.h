@@ -58,6 +58,7 @@ enum class Reason {
   // What the daemon works on.
   kNoKnob,
   kNoSoftwareWindow,
+  kKnobNotWritable,
   kObserveMode,
   kHostNotRead,
   kNotReadable,

@@ -49,7 +49,7 @@ Catalogue::Catalogue(Sources sources)
 absl::StatusOr<Inventory> Catalogue::Open() {
   ASSIGN_OR_RETURN(Inventory inventory, sources_.scanner.Scan());
   ASSIGN_OR_RETURN(offers_, OffersAfter(sources_.config, inventory));
-  CountKnobs(inventory);
+  LookAtKnobs(inventory);
   return inventory;
 }
 
@@ -75,6 +75,7 @@ void Catalogue::LogStart(const Inventory& inventory) {
                                    {"devices", resource.offers.size()},
                                    {"healthy", healthy}});
   }
+  if (!knob_error_.empty()) LogKnobError();
   // Said once for the host if no group at all can be steered, else once for each kind of group.
   if (sources_.config.mode == Mode::kObserve) {
     log::Warning("observe mode",
@@ -99,12 +100,23 @@ void Catalogue::LogStart(const Inventory& inventory) {
   }
 }
 
-void Catalogue::CountKnobs(const Inventory& inventory) {
+void Catalogue::LookAtKnobs(const Inventory& inventory) {
   groups_with_knob_ = groups_without_knob_ = 0;
+  knob_error_.clear();
   for (const Group& group : inventory.groups) {
-    groups_with_knob_ += group.knob == Knob::kPresent ? 1 : 0;
     groups_without_knob_ += group.knob == Knob::kAbsent ? 1 : 0;
+    if (group.knob != Knob::kPresent) continue;
+    // One speaks for all: they are of one owner, below one mount, and under one profile.
+    if (groups_with_knob_++ > 0 || sources_.config.mode == Mode::kObserve) continue;
+    const absl::Status status = sources_.knob.Check(group.number);
+    // Else it has just gone.
+    if (absl::IsPermissionDenied(status)) knob_error_ = std::string(status.message());
   }
+}
+
+void Catalogue::LogKnobError() const {
+  log::Error("no window can be moved",
+             {{"reason", base::Reason::kKnobNotWritable}, {"error", knob_error_}});
 }
 
 void Catalogue::LogSkipped(const Inventory& inventory) {
@@ -138,7 +150,9 @@ void Catalogue::Rescan() {
     return;
   }
   LogSkipped(*inventory);
-  CountKnobs(*inventory);
+  const std::string former = knob_error_;
+  LookAtKnobs(*inventory);
+  if (!knob_error_.empty() && knob_error_ != former) LogKnobError();
   auto offers = OffersAfter(sources_.config, *inventory);
   if (!offers.ok()) {
     log::Error("offers left as they were",

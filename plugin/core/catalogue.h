@@ -42,6 +42,7 @@ class Catalogue {
   struct Sources {
     const Config& config;
     HostScanner& scanner;
+    MsiWindowKnob& knob;
     const HasNode& has_node;
     Timers& timers;
     Explain explain;
@@ -69,6 +70,8 @@ class Catalogue {
   // at the last look.
   [[nodiscard]] std::size_t groups_with_knob() const { return groups_with_knob_; }
   [[nodiscard]] std::size_t groups_without_knob() const { return groups_without_knob_; }
+  // Why this process may not move a window, seen at the last look; empty: it may, or is not to.
+  [[nodiscard]] const std::string& knob_error() const { return knob_error_; }
   // Called after a change of what a resource offers.
   void NotifyChanges(OffersChanged observer) { observer_ = std::move(observer); }
   // Called with what Rescan() has seen, after it.
@@ -113,7 +116,8 @@ class Catalogue {
   void ReplaceAll(std::vector<ResourceOffers> offers);
   void Replace(std::size_t resource, std::vector<Offer> offers);
   void LogSkipped(const Inventory& inventory);
-  void CountKnobs(const Inventory& inventory);
+  void LookAtKnobs(const Inventory& inventory);
+  void LogKnobError() const;
 
   const Sources sources_;
   RecoveryDelay recovery_delay_;
@@ -123,6 +127,7 @@ class Catalogue {
   std::set<std::string> skipped_;  // what was logged as skipped by the last scan
   std::size_t groups_with_knob_ = 0;
   std::size_t groups_without_knob_ = 0;
+  std::string knob_error_;
   bool stopped_ = false;
 };
 

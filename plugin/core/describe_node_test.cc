@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "plugin/base/log.h"
 #include "tests/fakes/lease_world.h"
 
 namespace dp::core {
@@ -90,6 +91,28 @@ TEST_F(DescribeNodeTest, NamesWindowsThatAreNobodys) {
   Allocate(kNvme, {Nvme(1)});
   EXPECT_THAT(world_.broker().Describe().leftovers,
               ElementsAre(LeftoverStatus{.device = Nvme(2), .group = 2, .window = At(0)}));
+}
+
+TEST_F(DescribeNodeTest, SaysWhyNoWindowCanBeMoved) {
+  knob_.closed = absl::PermissionDeniedError("cannot open it");
+  Start();
+  EXPECT_EQ(world_.broker().Describe().knob_error, "cannot open it");
+  const auto said = log::CountOf(base::Reason::kKnobNotWritable);
+  world_.broker().Rescan();
+  EXPECT_EQ(log::CountOf(base::Reason::kKnobNotWritable), said);
+  knob_.closed = absl::OkStatus();
+  world_.broker().Rescan();
+  EXPECT_EQ(world_.broker().Describe().knob_error, "");
+  knob_.closed = absl::PermissionDeniedError("cannot open it");
+  world_.broker().Rescan();
+  EXPECT_EQ(log::CountOf(base::Reason::kKnobNotWritable), said + 1);
+}
+
+TEST_F(DescribeNodeTest, MovesNoWindowWhereItObserves) {
+  knob_.closed = absl::PermissionDeniedError("cannot open it");
+  world_.config.mode = Mode::kObserve;
+  ASSERT_EQ(world_.Start(), absl::OkStatus());
+  EXPECT_EQ(world_.broker().Describe().knob_error, "");
 }
 
 TEST_F(DescribeNodeTest, SaysWhatTheKubeletAndTheDiskSay) {

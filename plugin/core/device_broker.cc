@@ -41,6 +41,7 @@ DeviceBroker::DeviceBroker(Config config, Host host)
       host_(std::move(host)),
       catalogue_({.config = config_,
                   .scanner = host_.scanner,
+                  .knob = host_.knob,
                   .has_node = host_.has_node,
                   .timers = host_.timers,
                   .explain = [this](std::span<Offer> offers) { binder_.Explain(offers); }}),

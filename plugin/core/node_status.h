@@ -65,6 +65,7 @@ struct NodeStatus {
   std::size_t free_windows = 0;
   std::size_t groups_with_knob = 0;
   std::size_t groups_without_knob = 0;
+  std::string knob_error;  // why no window can be moved; empty: nothing is against it
   std::uint64_t ledger_generation = 0;
   std::string ledger_error;  // of the last write; empty: none
   std::string pods_error;    // of the last question to the kubelet; empty: none

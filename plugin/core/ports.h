@@ -28,6 +28,11 @@ class MsiWindowKnob {
   // NotFound: no such group, or a kernel without the attribute. FailedPrecondition: the group has
   // no software window ("none").
   virtual absl::StatusOr<Window> Read(std::uint32_t group) = 0;
+  // Whether this process may open the attribute for writing, which it does, and writes nothing:
+  // what a security module, the mode of the file or a read-only mount forbid is seen, and what the
+  // kernel says to a value is not. PermissionDenied: it may not; the message is one sentence with
+  // the path. Else as Read().
+  virtual absl::Status Check(std::uint32_t group) = 0;
   // PermissionDenied (EACCES), Unavailable (EBUSY: a VFIO user owns the group), OutOfRange
   // (ERANGE), AlreadyExists (EADDRINUSE), Unimplemented (EOPNOTSUPP), InvalidArgument (EINVAL),
   // NotFound; each message is one sentence with the path and the value.

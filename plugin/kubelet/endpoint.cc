@@ -73,7 +73,8 @@ Endpoint::Endpoint(os::EventLoop& loop, Way way, const std::string& folder,
       registration_(loop,
                     {.kubelet_socket = folder + "/" + FolderWatch::kKubeletSocket,
                      .resource = resource,
-                     .endpoint = [this] { return UnusedSocket(); }},
+                     .endpoint = [this] { return UnusedSocket(); },
+                     .socket_patience = kSocketPatience},
                     [this] {
                       ExpectWatch(kUnwatchedGrace);
                       events_.registered();
@@ -161,6 +162,11 @@ void Endpoint::OnFailure(base::Reason reason, const absl::Status& status) {
   }
   ExpectWatch(pause_);
   pause_ = std::min(pause_ * 2, kLongestPause);
+}
+
+std::string Endpoint::failure() const {
+  return way_ == Way::kPluginsRegistry ? last_failure_
+                                       : WithoutSockets(registration_.failure(), prefix_);
 }
 
 void Endpoint::ExpectWatch(std::chrono::milliseconds grace) {

@@ -43,6 +43,8 @@ class Endpoint {
   // when the old one goes, and takes the resource for stopped in its next few instructions; a
   // registration before that would be stopped as well.
   static constexpr std::chrono::milliseconds kCutGrace{50};
+  // A kubelet that restarts has no socket for a moment; for longer it is worth a warning.
+  static constexpr std::chrono::milliseconds kSocketPatience{10'000};
   // Between two looks at a younger process.
   static constexpr std::chrono::milliseconds kSupersededPause{5000};
   // Between two sockets in the plugins registry when the first is refused; doubled each time.
@@ -70,6 +72,8 @@ class Endpoint {
   // What the plugin watcher has made of the socket. Not Ok: its own words.
   void OnAnnounced(const absl::Status& status);
   [[nodiscard]] bool watched() const { return watched_; }
+  // Why the kubelet does not know the resource; empty: it does, or nothing has failed yet.
+  [[nodiscard]] std::string failure() const;
   [[nodiscard]] bool registering() const { return registration_.active(); }
 
   // Removes the socket and gives up registering. Calls `stopped` when nothing is under way any

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin/kubelet/registration.h"
 
+#include <fmt/format.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel_posix.h>
@@ -37,7 +38,10 @@ struct Registration::Attempt {
 Registration::Registration(os::EventLoop& loop, Request request, std::function<void()> registered)
     : loop_(loop), request_(std::move(request)), registered_(std::move(registered)) {}
 
-Registration::~Registration() { Abandon(); }
+Registration::~Registration() {
+  Abandon();
+  CancelOverdue();
+}
 
 void Registration::Start() {
   Abandon();
@@ -46,8 +50,26 @@ void Registration::Start() {
   Try();
 }
 
+void Registration::WaitForKubelet() {
+  last_failure_ = fmt::format("there is no socket {} of a kubelet", request_.kubelet_socket);
+  if (std::exchange(waiting_, true)) return;
+  log::Info("waiting for the kubelet",
+            {{"resource", request_.resource}, {"socket", request_.kubelet_socket}});
+  overdue_ = loop_.CallAfter(request_.socket_patience, [this] {
+    overdue_.reset();
+    log::Warning("not registered", {{"resource", request_.resource},
+                                    {"reason", base::Reason::kNotRegistered},
+                                    {"error", last_failure_}});
+  });
+}
+
+void Registration::CancelOverdue() {
+  if (overdue_) loop_.Cancel(*std::exchange(overdue_, std::nullopt));
+}
+
 void Registration::Stop(std::function<void()> stopped) {
   Abandon();
+  CancelOverdue();
   if (attempts_.empty()) {
     stopped();
   } else {
@@ -65,12 +87,10 @@ void Registration::Try() {
   retry_.reset();
   auto connection = os::ConnectUnix(request_.kubelet_socket);
   if (absl::IsNotFound(connection.status())) {
-    if (!std::exchange(waiting_, true)) {
-      log::Info("waiting for the kubelet",
-                {{"resource", request_.resource}, {"socket", request_.kubelet_socket}});
-    }
+    WaitForKubelet();
     return;
   }
+  CancelOverdue();
   if (!connection.ok()) {
     OnFailure(connection.status());
     return;
@@ -113,6 +133,7 @@ void Registration::OnAnswer(Attempt* attempt, const absl::Status& status) {
     loop_.Cancel(*std::exchange(timeout_, std::nullopt));
     if (status.ok()) {
       waiting_ = false;
+      last_failure_.clear();
       log::Info("registered", {{"resource", request_.resource}, {"endpoint", endpoint}});
       registered_();
     } else {

@@ -25,6 +25,8 @@ class Registration {
     // Names the plugin's socket in the same folder. One that a kubelet may have heard of before is
     // not to be named again.
     std::function<absl::StatusOr<std::string>()> endpoint;
+    // How long the kubelet may have no socket before that is worth a warning.
+    std::chrono::milliseconds socket_patience;
   };
 
   // `registered` is called after each success. `loop` outlives the registration.
@@ -43,6 +45,8 @@ class Registration {
   void Start();
   // Whether it is trying, or waits to try again.
   [[nodiscard]] bool active() const { return current_ != nullptr || retry_.has_value(); }
+  // Why the kubelet has not taken it; empty: it has, or nothing has failed yet.
+  [[nodiscard]] const std::string& failure() const { return last_failure_; }
   // Gives up. Calls `stopped` when nothing is under way any more, possibly at once.
   void Stop(std::function<void()> stopped);
 
@@ -53,6 +57,8 @@ class Registration {
   void Abandon();
   void OnAnswer(Attempt* attempt, const absl::Status& status);
   void OnFailure(const absl::Status& status);
+  void WaitForKubelet();
+  void CancelOverdue();
 
   os::EventLoop& loop_;
   const Request request_;
@@ -63,9 +69,10 @@ class Registration {
   Attempt* current_ = nullptr;                     // the one of attempts_ that counts
   std::optional<os::EventLoop::TimerId> timeout_;  // of current_
   std::optional<os::EventLoop::TimerId> retry_;
-  bool waiting_ = false;  // said that the kubelet has no socket
+  bool waiting_ = false;                           // said that the kubelet has no socket
+  std::optional<os::EventLoop::TimerId> overdue_;  // of that socket
   std::chrono::microseconds pause_{0};
-  std::string last_failure_;  // what was logged last
+  std::string last_failure_;
   std::function<void()> stopped_;
 };
 

@@ -83,6 +83,7 @@ void FillDaemon(const core::NodeStatus& status, const DaemonFacts& facts, admin:
   message.set_config_generation(facts.config_generation);
   message.set_config_hash(facts.config_hash);
   message.set_config_error(facts.config_error);
+  message.set_knob_error(status.knob_error);
   message.set_ledger_generation(status.ledger_generation);
   message.set_ledger_error(status.ledger_error);
   message.set_pods_error(status.pods_error);
@@ -237,6 +238,7 @@ void FillState(const core::StatusBoard& board, const DaemonFacts& facts, admin::
     admin::Resource& resource = *state.add_resources();
     resource.set_name(facts_of_one.name);
     resource.set_watched(facts_of_one.watched);
+    resource.set_failure(facts_of_one.failure);
     resource.set_registrations(facts_of_one.registrations);
     resource.set_watched_since_ms(facts_of_one.watched_since_ms);
     resource.set_observe(facts_of_one.observe);

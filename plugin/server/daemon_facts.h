@@ -11,6 +11,7 @@ namespace dp::server {
 struct ResourceFacts {
   std::string name;
   bool watched = false;
+  std::string failure;                // why it is not registered; empty: nothing has failed
   std::int64_t watched_since_ms = 0;  // since the Unix epoch, as all times here
   std::int64_t list_sent_ms = 0;      // when the kubelet has taken a list last
   std::uint64_t registrations = 0;

@@ -28,6 +28,13 @@ Condition Unknown(const char* reason, std::string_view message) {
   return {.status = "Unknown", .reason = reason, .message = Bounded(message, kLongestMessage)};
 }
 
+// What is wrong with the first device that cannot be had.
+std::string FirstUnhealthy(const NodeState& state) {
+  const auto first = std::find_if(state.devices.begin(), state.devices.end(),
+                                  [](const Device& device) { return !device.healthy; });
+  return fmt::format("{}: {}", Bounded(first->id, 32), first->unhealthy);
+}
+
 std::string TextIn(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -41,22 +48,24 @@ Condition ConditionOf(const NodeState& state) {
   if (!daemon.ledger_error.empty()) return False("LedgerNotWritten", daemon.ledger_error);
   if (daemon.mode == Mode::kEnforce && daemon.groups_with_knob == 0 &&
       daemon.groups_without_knob > 0) {
-    return False("KernelWithoutKnob",
-                 "the kernel of this node has no msi_window, so no window can be moved");
+    return False(
+        "KernelWithoutKnob",
+        "the kernel of this node has no msi_window in /sys/kernel/iommu_groups, so no window "
+        "can be moved");
   }
+  if (!daemon.knob_error.empty()) return False("KnobNotWritable", daemon.knob_error);
   for (const Resource& resource : state.resources) {
     if (!resource.watched) {
       return False("NotRegistered",
-                   fmt::format("the kubelet does not watch {}", Bounded(resource.name, 128)));
+                   fmt::format("the kubelet does not watch {}{}{}", Bounded(resource.name, 128),
+                               resource.failure.empty() ? "" : ": ", resource.failure));
     }
   }
   const auto is_healthy = [](const Device& device) { return device.healthy; };
   const auto healthy = std::count_if(state.devices.begin(), state.devices.end(), is_healthy);
   if (healthy == 0 && !state.devices.empty()) {
-    const Device& first = state.devices.front();
-    return False("NoHealthyDevice",
-                 fmt::format("none of {} devices is healthy; {}: {}", state.devices.size(),
-                             Bounded(first.id, 32), first.unhealthy));
+    return False("NoHealthyDevice", fmt::format("none of {} devices is healthy; {}",
+                                                state.devices.size(), FirstUnhealthy(state)));
   }
   if (daemon.mode == Mode::kEnforce && state.pool.windows > 0 && state.pool.free == 0 &&
       std::any_of(state.devices.begin(), state.devices.end(), [](const Device& device) {
@@ -73,8 +82,8 @@ Condition ConditionOf(const NodeState& state) {
     return True("PodsUnknown", "no window is given back: " + daemon.pods_error);
   }
   if (healthy != static_cast<std::ptrdiff_t>(state.devices.size())) {
-    return True("DevicesUnhealthy",
-                fmt::format("{} of {} devices are healthy", healthy, state.devices.size()));
+    return True("DevicesUnhealthy", fmt::format("{} of {} devices are healthy; {}", healthy,
+                                                state.devices.size(), FirstUnhealthy(state)));
   }
   if (daemon.mode == Mode::kObserve) {
     return True("Observing", "devices are offered, and windows are left where they are");

@@ -44,6 +44,14 @@ TEST(ConditionTest, IsNotReadyWhenNoVmCouldStart) {
   state = fakes::GoodState(2);
   state.resources[0].watched = false;
   EXPECT_EQ(Brief(state), "False NotRegistered: the kubelet does not watch vendor.example/nvme");
+  state.resources[0].failure = "there is no socket";
+  EXPECT_EQ(Brief(state),
+            "False NotRegistered: the kubelet does not watch vendor.example/nvme: there is no "
+            "socket");
+
+  state = fakes::GoodState(2);
+  state.daemon.knob_error = "cannot open it";
+  EXPECT_EQ(Brief(state), "False KnobNotWritable: cannot open it");
 
   state = fakes::GoodState(0);
   state.devices = {fakes::UnhealthyDevice(0), fakes::UnhealthyDevice(1)};
@@ -66,7 +74,8 @@ TEST(ConditionTest, SaysWhatIsNotQuiteRight) {
             "True ConfigRefused: the former configuration stays in force: config.yaml:3: key: no");
   state = fakes::GoodState(2);
   state.devices[1] = fakes::UnhealthyDevice(1);
-  EXPECT_EQ(Brief(state), "True DevicesUnhealthy: 1 of 2 devices are healthy");
+  EXPECT_EQ(Brief(state),
+            "True DevicesUnhealthy: 1 of 2 devices are healthy; 0000:01:10.0: it has no driver");
   state = fakes::GoodState(2);
   state.daemon.pods_error = "no socket";
   EXPECT_EQ(ConditionOf(state).reason, "PodsUnknown");

@@ -56,6 +56,7 @@ struct Device {
 struct Resource {
   std::string name;
   bool watched = false;
+  std::string failure;
   bool observe = false;
   bool iommufd = false;
 };
@@ -87,6 +88,7 @@ struct Daemon {
   std::string config_error;
   std::string ledger_error;
   std::string pods_error;
+  std::string knob_error;
   std::uint32_t groups_with_knob = 0;
   std::uint32_t groups_without_knob = 0;
   std::string boot_id;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "plugin/os/confinement.h"
 #include "plugin/os/syscall.h"
 #include "plugin/sysfs/attributes.h"
 
@@ -38,6 +39,13 @@ absl::StatusOr<core::Window> MsiWindowFile::Read(std::uint32_t group) {
   return **window;
 }
 
+absl::Status MsiWindowFile::Check(std::uint32_t group) {
+  const std::string path = KnobPath(group);
+  const int error = root_.directory().CheckWritable(path.c_str());
+  return error == 0 ? absl::OkStatus()
+                    : MsiWindowOpenError(error, root_.PathOf(path), os::ReadConfinement());
+}
+
 absl::Status MsiWindowFile::Write(std::uint32_t group, core::Window window) {
   return WriteText(group, core::FormatWindow(window));
 }
@@ -47,7 +55,31 @@ absl::Status MsiWindowFile::Reset(std::uint32_t group) { return WriteText(group,
 absl::Status MsiWindowFile::WriteText(std::uint32_t group, std::string_view value) {
   const std::string path = KnobPath(group);
   const int error = root_.directory().Write(path.c_str(), fmt::format("{}\n", value));
-  return error == 0 ? absl::OkStatus() : MsiWindowWriteError(error, root_.PathOf(path), value);
+  if (error == 0) return absl::OkStatus();
+  absl::Status status = MsiWindowWriteError(error, root_.PathOf(path), value);
+  if (!absl::IsPermissionDenied(status)) return status;
+  // The kernel asks for the capabilities when it is written; others are against opening it.
+  absl::Status opened = Check(group);
+  return opened.ok() ? status : opened;
+}
+
+absl::Status MsiWindowOpenError(int error, std::string_view path, std::string_view confinement) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(fmt::format(
+          "cannot open {} for writing: Permission denied; {}", path,
+          confinement.empty()
+              ? "neither AppArmor nor SELinux confines this process, so look at the file's mode"
+              : fmt::format("AppArmor or SELinux confines this process as \"{}\"", confinement)));
+    case EROFS:
+      return absl::PermissionDeniedError(
+          fmt::format("cannot open {} for writing: it is mounted read-only", path));
+    case ENOENT:
+      return absl::NotFoundError(fmt::format("{} does not exist", path));
+    default:
+      return os::ErrnoError(error, fmt::format("open {} for writing", path));
+  }
 }
 
 absl::Status MsiWindowWriteError(int error, std::string_view path, std::string_view value) {

@@ -20,6 +20,7 @@ class MsiWindowFile final : public core::MsiWindowKnob {
   explicit MsiWindowFile(const SysfsRoot& root) : root_(root) {}
 
   absl::StatusOr<core::Window> Read(std::uint32_t group) override;
+  absl::Status Check(std::uint32_t group) override;
   absl::Status Write(std::uint32_t group, core::Window window) override;
   absl::Status Reset(std::uint32_t group) override;
 
@@ -32,5 +33,9 @@ class MsiWindowFile final : public core::MsiWindowKnob {
 // What it means that the kernel answers a write of `value` to the msi_window attribute at `path`
 // with `error`: the status code that core::MsiWindowKnob::Write() documents, and one sentence.
 absl::Status MsiWindowWriteError(int error, std::string_view path, std::string_view value);
+
+// What it means that the attribute at `path` cannot be opened for writing, as
+// core::MsiWindowKnob::Check() documents. `confinement`: see os::ReadConfinement().
+absl::Status MsiWindowOpenError(int error, std::string_view path, std::string_view confinement);
 
 }  // namespace dp::sysfs

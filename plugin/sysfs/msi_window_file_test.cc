@@ -94,6 +94,29 @@ TEST_F(MsiWindowFileTest, DoesNotWriteThroughALink) {
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(victim), {}), "precious");
 }
 
+TEST_F(MsiWindowFileTest, ChecksWithoutWriting) {
+  tree_.SetMsiWindow(7, "0x08000000 0x00100000");
+  EXPECT_EQ(knob_.Check(7), absl::OkStatus());
+  EXPECT_EQ(Content(), "0x08000000 0x00100000\n");
+  EXPECT_TRUE(absl::IsNotFound(knob_.Check(8)));
+}
+
+TEST(MsiWindowOpenErrorTest, NamesWhoForbidsIt) {
+  for (const int error : {EACCES, EPERM}) {
+    EXPECT_EQ(MsiWindowOpenError(error, "/the/path", "docker-default (enforce)"),
+              absl::PermissionDeniedError("cannot open /the/path for writing: Permission denied; "
+                                          "AppArmor or SELinux confines this process as "
+                                          "\"docker-default (enforce)\""));
+    EXPECT_EQ(MsiWindowOpenError(error, "/the/path", ""),
+              absl::PermissionDeniedError("cannot open /the/path for writing: Permission denied; "
+                                          "neither AppArmor nor SELinux confines this process, so "
+                                          "look at the file's mode"));
+  }
+  EXPECT_EQ(
+      MsiWindowOpenError(EROFS, "/the/path", ""),
+      absl::PermissionDeniedError("cannot open /the/path for writing: it is mounted read-only"));
+}
+
 struct ErrnoCase {
   int error;
   absl::StatusCode code;

@@ -55,6 +55,10 @@ absl::StatusOr<std::string_view> SysfsDirectory::Read(const char* path, Buffer& 
   return std::string_view(bytes.data(), length);
 }
 
+int SysfsDirectory::CheckWritable(const char* path) const {
+  return os::OpenBeneath(fd_.get(), path, O_WRONLY, os::Links::kRefuse).valid() ? 0 : errno;
+}
+
 int SysfsDirectory::Write(const char* path, std::string_view value) const {
   const base::UniqueFd fd =
       os::OpenBeneath(fd_.get(), path, O_WRONLY | O_TRUNC, os::Links::kRefuse);

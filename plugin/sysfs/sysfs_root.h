@@ -41,6 +41,9 @@ class SysfsDirectory {
 
   // A whole attribute, in `buffer`. `path` is relative to this directory and may not contain links.
   absl::StatusOr<std::string_view> Read(const char* path, Buffer& buffer) const;
+  // Whether this process may open an attribute for writing; nothing is written. Returns errno, 0
+  // for yes.
+  [[nodiscard]] int CheckWritable(const char* path) const;
   // Writes an attribute, in one write(2) as the kernel wants it. Returns errno, 0 for success: what
   // it means is up to the attribute.
   [[nodiscard]] int Write(const char* path, std::string_view value) const;

@@ -23,12 +23,14 @@ class FakeMsiWindowKnob final : public core::MsiWindowKnob {
 
   std::set<std::uint32_t> busy;                  // groups that a VMM owns
   std::map<std::uint32_t, absl::Status> errors;  // what writes to a group fail with
+  absl::Status closed;                           // what opening any of them for writing fails with
   std::set<std::uint32_t> deaf;                  // groups that take a write and keep their window
   std::vector<std::string> writes;               // that succeeded: "7: 0x09000000 0x00100000"
 
   [[nodiscard]] core::Window WindowOf(std::uint32_t group) { return *host_.Find(group)->window; }
 
   absl::StatusOr<core::Window> Read(std::uint32_t group) override;
+  absl::Status Check(std::uint32_t /*group*/) override { return closed; }
   absl::Status Write(std::uint32_t group, core::Window window) override;
   absl::Status Reset(std::uint32_t group) override;
 

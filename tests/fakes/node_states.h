@@ -54,26 +54,28 @@ inline status::Device UnhealthyDevice(std::uint32_t number) {
 
 // A node where all is well, with that many free devices.
 inline status::NodeState GoodState(std::uint32_t devices) {
-  status::NodeState state{.daemon = {.version = "0.1.0",
-                                     .started = TimeAt(-3600),
-                                     .mode = status::Mode::kEnforce,
-                                     .config_generation = 1,
-                                     .config_hash = "0badcafe",
-                                     .config_error = {},
-                                     .ledger_error = {},
-                                     .pods_error = {},
-                                     .groups_with_knob = devices,
-                                     .groups_without_knob = 0,
-                                     .boot_id = "0f0f0f0f-0000-4000-8000-000000000001"},
-                          .pool = {.start = 0x09000000,
-                                   .end = 0x49000000,
-                                   .window_size = 0x100000,
-                                   .windows = 1024,
-                                   .free = 1000},
-                          .resources = {{.name = "vendor.example/nvme", .watched = true}},
-                          .devices = {},
-                          .leftovers = {},
-                          .occurrences = {}};
+  status::NodeState state{
+      .daemon = {.version = "0.1.0",
+                 .started = TimeAt(-3600),
+                 .mode = status::Mode::kEnforce,
+                 .config_generation = 1,
+                 .config_hash = "0badcafe",
+                 .config_error = {},
+                 .ledger_error = {},
+                 .pods_error = {},
+                 .knob_error = {},
+                 .groups_with_knob = devices,
+                 .groups_without_knob = 0,
+                 .boot_id = "0f0f0f0f-0000-4000-8000-000000000001"},
+      .pool = {.start = 0x09000000,
+               .end = 0x49000000,
+               .window_size = 0x100000,
+               .windows = 1024,
+               .free = 1000},
+      .resources = {{.name = "vendor.example/nvme", .watched = true, .failure = {}}},
+      .devices = {},
+      .leftovers = {},
+      .occurrences = {}};
   for (std::uint32_t i = 0; i < devices; ++i) state.devices.push_back(FreeDevice(i));
   return state;
 }

@@ -194,7 +194,9 @@ TEST_F(AdminTest, TellsAProbeHowItIs) {
   while (!probe("live").empty()) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it is not live after 10 s";
   }
-  EXPECT_THAT(probe("ready"), HasSubstr("the kubelet does not watch vendor.example/nvme"));
+  EXPECT_THAT(probe("ready"),
+              HasSubstr("the kubelet does not watch vendor.example/nvme: there is no socket " +
+                        path("plugins/kubelet.sock")));
   kubelet_.Start();
   ASSERT_EQ(kubelet_.WaitForDevices(kResource, 2), absl::OkStatus()) << daemon_->log();
   EXPECT_EQ(probe("ready"), "");

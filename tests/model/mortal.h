@@ -36,6 +36,7 @@ class MortalKnob final : public core::MsiWindowKnob {
  public:
   MortalKnob(Life& life, core::MsiWindowKnob& knob) : life_(life), knob_(knob) {}
   absl::StatusOr<core::Window> Read(std::uint32_t group) override { return knob_.Read(group); }
+  absl::Status Check(std::uint32_t group) override { return knob_.Check(group); }
   absl::Status Write(std::uint32_t group, core::Window window) override {
     return life_.Spend() ? knob_.Write(group, window) : Dead();
   }

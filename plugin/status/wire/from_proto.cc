@@ -97,6 +97,7 @@ Daemon DaemonOf(const proto::Daemon& message) {
           .config_error = message.config_error(),
           .ledger_error = message.ledger_error(),
           .pods_error = message.pods_error(),
+          .knob_error = message.knob_error(),
           .groups_with_knob = message.groups_with_knob(),
           .groups_without_knob = message.groups_without_knob(),
           .boot_id = message.boot_id()};
@@ -118,6 +119,7 @@ NodeState FromProto(const proto::NodeState& message) {
   for (const proto::Resource& resource : message.resources()) {
     state.resources.push_back({.name = resource.name(),
                                .watched = resource.watched(),
+                               .failure = resource.failure(),
                                .observe = resource.observe(),
                                .iommufd = resource.iommufd()});
   }
