@@ -429,8 +429,10 @@ def host_paths(pod, name):
      ALWAYS | NODES | KNOB | {"/run/cdi": ("/run/cdi", True)}),
     ({"kubevirt": {"nodeHook": {"enabled": True}}},
      ALWAYS | NODES | KNOB | {"/var/run/kubevirt/plugins": ("/var/run/kubevirt/plugins", True)}),
-    ({"kubeletDir": "/opt/kubelet"}, NODES | KNOB | {
-        path.replace("/var/lib/kubelet", "/opt/kubelet"): mounted for path, mounted in ALWAYS.items()})])
+    # The folder of device plugins does not move with the others.
+    ({"kubeletDir": "/opt/kubelet", "registration": "plugins-registry"}, NODES | KNOB | {
+        path.replace("/var/lib/kubelet/p", "/opt/kubelet/p"): mounted for path, mounted in ALWAYS.items()} | {
+            "/opt/kubelet/plugins_registry": ("/var/lib/kubelet/plugins_registry", True)})])
 def test_the_daemon_has_these_folders_of_the_host(values, paths):
     pod = pod_of(values)
     assert host_paths(pod, "daemon") == paths
@@ -485,9 +487,19 @@ def test_another_configuration_is_another_pod_unless_said_otherwise():
     assert key not in annotations(rolloutOnConfigChange=False)
 
 
-def test_without_a_monitor_the_daemon_says_itself_whether_it_is_ready():
-    assert container(pod_of(ALONE), "daemon")["readinessProbe"]["exec"]["command"] == ["/vfio-doorbell-plugin", "--probe", "ready"]
-    assert "readinessProbe" not in container(pod_of({}), "daemon")
+@pytest.mark.parametrize("values", [ALONE, {}], ids=["alone", "with-monitor"])
+def test_the_daemon_says_itself_whether_it_is_ready(values):
+    assert container(pod_of(values), "daemon")["readinessProbe"]["exec"]["command"] == ["/vfio-doorbell-plugin", "--probe", "ready"]
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "Deployment", "Job", "Pod"])
+def test_the_last_words_of_each_container_are_kept(kind):
+    for (found, _), made in objects(EVERYTHING).items():
+        if found != kind:
+            continue
+        spec = made["spec"]["template"]["spec"] if "template" in made["spec"] else made["spec"]
+        for each in spec.get("initContainers", []) + spec["containers"]:
+            assert each["terminationMessagePolicy"] == "FallbackToLogsOnError", each["name"]
 
 
 def test_the_network_policy_lets_metrics_in_and_calls_of_the_api_server_out():

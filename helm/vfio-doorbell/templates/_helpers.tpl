@@ -146,6 +146,7 @@ containers:
       {{- range .args }}
       - {{ . }}
       {{- end }}
+    terminationMessagePolicy: FallbackToLogsOnError
     {{- if .ports }}
     ports:
       - {name: metrics, containerPort: {{ .context.Values.controller.port }}}
