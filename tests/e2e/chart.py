@@ -55,9 +55,9 @@ class Release:
         return self.helm("upgrade", "--install", NAME, CHART, "--create-namespace", *files, *options)
 
     def uninstall(self):
-        """Takes it away; returns when it is gone."""
+        """Takes it away, if it is installed; returns when it is gone."""
         self._installed = None
-        answer = self.helm("uninstall", NAME, "--wait", "--timeout", f"{int(30 * waiting.PATIENCE)}s")
+        answer = self.helm("uninstall", NAME, "--ignore-not-found", "--wait", "--timeout", f"{int(30 * waiting.PATIENCE)}s")
         if answer.status != 0:
             raise LabError(f"helm: {answer.err.strip()}")
 

@@ -10,101 +10,18 @@ on which one has failed is in build/e2e.
 import json
 import sys
 
-import pytest
-import yaml
-
 import chart
-import program_images
-import sysfs_tree
+from captured_node import DEFAULT_WINDOW, FIRST_WINDOW, GROUPS, OFFERED, device_pod, wait_until_given_back, wait_until_offered, window_of
 
 sys.path.insert(0, str(chart.ROOT / "tests" / "controller"))
 
 import programs  # noqa: E402
-from vlab import cluster as clusters  # noqa: E402
 from vlab import waiting  # noqa: E402
 
-SHAPE = "arm64-smmuv3-emulated"
-# Where the node has the captured machine, and where the daemon does.
-TREE = "/var/lib/fake-sysfs"
-SYSFS = "/fake-sysfs"
-NVME = "lab.example/nvme"
-EDU = "lab.example/edu"
-# In SHAPE: an NVMe disk in group 0, an edu device in group 5, two of them in group 6.
-OFFERED = {NVME: "1", EDU: "2"}
-GROUPS = {0, 5, 6}
-DEFAULT_WINDOW = (0x08000000, 0x00100000)
-FIRST_WINDOW = (0x09100000, 0x00100000)
-VALUES = {
-    "config": yaml.safe_load((chart.ROOT / "tests" / "e2e" / "config.yaml").read_text(encoding="utf-8")),
-    "pod": {"nodeSelector": {"kubernetes.io/arch": "amd64"}},
-    "daemon": {
-        "extraArgs": [f"--sysfs-root={SYSFS}"],
-        "extraVolumes": [{"name": "fake-sysfs", "hostPath": {"path": TREE, "type": "Directory"}}],
-        "extraVolumeMounts": [{"name": "fake-sysfs", "mountPath": SYSFS}],
-    },
-}
 # The daemon refuses it, and the schema of the values cannot know.
 BAD_CONFIG = {"config": {"window": {"pool": {"start": "0x09080000", "end": "0x10000000"}}}}
+WAIT_FOR_WINDOWS = "kubectl wait doorbellnodes --all --for=jsonpath='{.status.counts.reserved}'=0 --timeout=60s"
 EXAMPLES = sorted((chart.ROOT / "manifests" / "examples").glob("vm-*.yaml"))
-
-
-@pytest.fixture(scope="session", name="cluster")
-def cluster_fixture(tmp_path_factory):
-    """A cluster with the images of the programs and the captured machine."""
-    tree = tmp_path_factory.mktemp("sysfs")
-    sysfs_tree.unpack(SHAPE, tree)
-    archives = program_images.archives("amd64")
-    cluster = clusters.Cluster("test-chart").up(mounts=[(tree, TREE)], bound=True)
-    try:
-        # What VFIO makes, and for each group; a device that is there takes its place.
-        cluster.on_node(f"mkdir -p /dev/vfio && for n in vfio {' '.join(map(str, GROUPS))}; do mknod /dev/vfio/$n c 1 3; done")
-        for archive in archives:
-            cluster.load(archive)
-        yield cluster
-    finally:
-        cluster.down()
-
-
-@pytest.fixture(scope="session", name="session_release")
-def session_release_fixture(cluster):
-    """The one release of all cases."""
-    return chart.Release(cluster, VALUES)
-
-
-@pytest.fixture(name="release")
-def release_fixture(session_release, request):
-    """The release with its values, all of it ready. The logs are kept if a case fails on it."""
-    with chart.logs_kept_on_failure(request, session_release.cluster):
-        session_release.ensure()
-        yield session_release
-
-
-def wait_until_offered(release, idle_s=20):
-    """Returns when the node offers what it has."""
-    node = release.cluster.node
-    waiting.wait_for(f"{node} offers {OFFERED}", lambda: release.allocatable(node) == OFFERED, idle_s,
-                     evidence=release.cluster.state_of_pods, every_s=0.5)
-
-
-def knob_of(group):
-    """Where the node has the knob of a group."""
-    return f"{TREE}/kernel/iommu_groups/{group}/msi_window"
-
-
-def window_of(cluster, group):
-    """Start and size of the window of a group."""
-    text = cluster.on_node(f"cat {knob_of(group)}").strip()
-    if text == "default":
-        # The daemon's word for it. A kernel would answer with numbers from then on.
-        cluster.on_node(f"echo '{DEFAULT_WINDOW[0]:#x} {DEFAULT_WINDOW[1]:#x}' > {knob_of(group)}")
-        return DEFAULT_WINDOW
-    start, size = text.split()
-    return int(start, 16), int(size, 16)
-
-
-def wait_until_given_back(cluster):
-    """Returns when no group has a window that was given to a pod."""
-    waiting.wait_for("all windows are given back", lambda: {window_of(cluster, group) for group in GROUPS} == {DEFAULT_WINDOW}, 40, every_s=1)
 
 
 def test_the_node_offers_its_devices(release):
@@ -262,9 +179,7 @@ def test_a_pod_gets_a_device_and_its_window_and_gives_both_back(release):
     cluster = release.cluster
     wait_until_offered(release)
     wait_until_given_back(cluster)
-    pause = next(name for name in cluster.on_node("ctr --namespace k8s.io images list --quiet").split() if "/pause:" in name)
-    manifest = (chart.ROOT / "tests" / "e2e" / "device_pod.yaml").read_text(encoding="utf-8").replace("PAUSE", pause)
-    cluster.kubectl("apply", "-f", "-", stdin=manifest)
+    cluster.kubectl("apply", "-f", "-", stdin=device_pod(cluster))
     try:
         cluster.kubectl("wait", "--for=condition=Ready", "pod/device", f"--timeout={int(20 * waiting.PATIENCE)}s")
         assert window_of(cluster, 0) == FIRST_WINDOW
@@ -297,6 +212,14 @@ def test_uninstalling_leaves_nothing(release):
     cluster = release.cluster
     wait_until_offered(release)
     wait_until_given_back(cluster)
+    cluster.kubectl("apply", "-f", "-", stdin=device_pod(cluster))
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/device", f"--timeout={int(20 * waiting.PATIENCE)}s")
+    cluster.kubectl("delete", "pod", "device")
+    assert window_of(cluster, 0) == FIRST_WINDOW
+    # As the page says it.
+    assert WAIT_FOR_WINDOWS in (chart.ROOT / "docs" / "install.md").read_text(encoding="utf-8").splitlines()
+    cluster.run("sh", "-c", WAIT_FOR_WINDOWS)
+    assert {window_of(cluster, group) for group in GROUPS} == {DEFAULT_WINDOW}
     release.uninstall()
     kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
     assert "doorbellnodes.vfio-doorbell.io" not in kinds
