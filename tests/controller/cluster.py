@@ -5,7 +5,6 @@ It lives in a network namespace of its own that has nothing but a loopback inter
 reached.
 """
 
-import ctypes
 import json
 import os
 import pathlib
@@ -16,13 +15,12 @@ import urllib.request
 
 import programs
 
-from vlab import kubernetes, tools, waiting
+from vlab import kubernetes, namespaces, tools, waiting
 from vlab.errors import LabError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CONTROLLER = pathlib.Path(os.environ.get("VFIO_DOORBELL_CONTROLLER",
                                          ROOT / "build" / "release" / "plugin" / "vfio-doorbell-controller"))
-CLONE_NEWNET = 0x40000000  # sched.h
 # An API server does not give a loopback address out as its own (TEST-NET-1, RFC 5737).
 ADVERTISED = "192.0.2.1"
 PORT = 6443
@@ -35,11 +33,8 @@ ACCOUNT = "system:serviceaccount:kube-system:vfio-doorbell-controller"
 
 
 def enter_own_network():
-    """Moves this process, and what it starts from now on, to a network namespace without uplink."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET) != 0:
-        raise LabError(f"unshare(CLONE_NEWNET): {os.strerror(ctypes.get_errno())}; the test needs root")
-    tools.run("ip", "link", "set", "lo", "up")
+    """Moves this process, and what it starts from now on, to a network namespace without uplink, in which an API server has an address."""
+    namespaces.enter_own_network()
     tools.run("ip", "address", "add", f"{ADVERTISED}/32", "dev", "lo")
 
 

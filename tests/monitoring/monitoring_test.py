@@ -22,7 +22,7 @@ import yaml
 import node as nodes
 import programs
 
-from vlab import tools, waiting
+from vlab import namespaces, tools, waiting
 
 RULE_TESTS = pathlib.Path(__file__).parent / "alerts_test.yaml"
 ALERTS = {rule["alert"]: rule["expr"] for group in yaml.safe_load(nodes.ALERTS.read_text(encoding="utf-8"))["groups"]
@@ -51,7 +51,7 @@ def node_fixture(prometheus_folder, tmp_path_factory):
     assert prometheus_folder.is_dir()
     for program in (nodes.DAEMON, nodes.MONITOR, nodes.WORLD):
         assert program.is_file(), f"{program} is missing: scripts/test monitoring builds it"
-    nodes.enter_own_namespaces()
+    namespaces.enter_own_network(mounts=True)
     node = nodes.Node(tmp_path_factory.mktemp("node"), DEVICES)
     try:
         node.start_daemon()

@@ -6,7 +6,6 @@ reached; and in a mount namespace, so that files can be made read-only for root 
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import subprocess
@@ -29,23 +28,12 @@ WORLD = BUILD / "tests" / "monitoring" / "monitoring_world"
 # As the chart has them.
 ALERTS = ROOT / "helm" / "vfio-doorbell" / "files" / "alerts.yaml"
 DASHBOARD = ALERTS.with_name("dashboard.json")
-CLONE_NEWNS = 0x00020000  # sched.h
-CLONE_NEWNET = 0x40000000
 MONITOR_ADDRESS = "127.0.0.1:9465"
 OTHER_MONITOR_ADDRESS = "127.0.0.1:9466"
 PROMETHEUS_ADDRESS = "127.0.0.1:9090"
 RESOURCE = "vendor.example/nvme"
 WINDOWS = 16
 KIB = 1024
-
-
-def enter_own_namespaces():
-    """Moves this process, and what it starts from now on, to where it can do no harm."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET | CLONE_NEWNS) != 0:
-        raise LabError(f"unshare: {os.strerror(ctypes.get_errno())}; the test needs root")
-    tools.run("mount", "--make-rprivate", "/")
-    tools.run("ip", "link", "set", "lo", "up")
 
 
 def device(number):
