@@ -56,8 +56,8 @@ test-status: ## what is told of a node, on a real API server, with the rights an
 test-images: ## the container images: what is in them, that they start, that a second packing gives the same bytes
 	@scripts/test images
 
-test-images-full: ## that a second build, elsewhere and without a compiler cache, gives the same images
-	@scripts/test images-rebuilt
+test-images-full: ## that cosign, skopeo, crane and a registry do with them what is documented; that a second build, elsewhere and without a compiler cache, gives the same
+	@scripts/test images-signed images-rebuilt
 
 test-kernel: ## the kernel series in an emulated arm64 machine
 	@scripts/test series kernel

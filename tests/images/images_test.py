@@ -3,8 +3,6 @@
 
 import dataclasses
 import hashlib
-import importlib.machinery
-import importlib.util
 import json
 import os
 import pathlib
@@ -240,6 +238,10 @@ def test_prints_size_and_digest(made, image, architecture):
     assert re.search(rf"^{image.name} +index +{made.archive(image).top['digest']}$", made.printed, re.M)
 
 
+def test_without_a_key_it_says_so(made):
+    assert made.printed.strip().endswith("not signed: COSIGN_KEY is not set")
+
+
 @pytest.fixture(scope="session", name="validator")
 def fixture_validator():
     """SPDX's own validator, from the package index, pinned by its hashes."""
@@ -356,6 +358,7 @@ class TestBadInput:
         (["--tag", "a b"], {}, "--tag: 'a b' is no tag of an image"),
         (["--repository", "Team!"], {}, "--repository: 'Team!' is no registry with a folder"),
         (["--architecture", "riscv64"], {}, "invalid choice: 'riscv64'"),
+        ([], {"COSIGN_KEY": "my.key", "PATH": "/nonexistent"}, "COSIGN_KEY is set, and cosign is not installed"),
     ])
     def test_is_refused(self, tmp_path, arguments, environment, sentence):
         with pytest.raises(LabError, match=re.escape(sentence)):
@@ -367,44 +370,3 @@ class TestBadInput:
         with pytest.raises(LabError, match="is not empty, and nothing that images/build has made"):
             build(tmp_path)
         assert (tmp_path / "letter").read_text() == "dear"
-
-
-class TestSigning:
-    """By cosign, which is played: it is no package of Debian's."""
-
-    @pytest.fixture(name="program")
-    def fixture_program(self):
-        """images/build as a module."""
-        loader = importlib.machinery.SourceFileLoader("images_build", str(BUILD))
-        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-        sys.modules[loader.name] = module
-        loader.exec_module(module)
-        return module
-
-    @staticmethod
-    def play(folder, monkeypatch, status):
-        """Puts a cosign into PATH that notes how it was called."""
-        script = folder / "cosign"
-        script.write_text(f"#!/bin/sh\necho \"$@\" >{folder}/called\nexit {status}\n")
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def test_the_sums_are_signed_with_the_key(self, program, tmp_path, monkeypatch):
-        self.play(tmp_path, monkeypatch, 0)
-        program.sign(tmp_path / "out", "my.key")
-        called = (tmp_path / "called").read_text()
-        assert "sign-blob" in called and "--key my.key" in called
-        assert called.strip().endswith(f"--bundle {tmp_path}/out/SHA256SUMS.sigstore.json {tmp_path}/out/SHA256SUMS")
-
-    def test_a_refusal_of_cosign_is_an_error(self, program, tmp_path, monkeypatch):
-        self.play(tmp_path, monkeypatch, 1)
-        with pytest.raises(LabError, match="cosign did not sign with my.key"):
-            program.sign(tmp_path / "out", "my.key")
-
-    def test_a_key_without_cosign_is_an_error(self, program, tmp_path, monkeypatch):
-        monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(LabError, match="COSIGN_KEY is set, and cosign is not installed"):
-            program.sign(tmp_path / "out", "my.key")
-
-    def test_without_a_key_it_says_so(self, made):
-        assert made.printed.strip().endswith("not signed: COSIGN_KEY is not set")
