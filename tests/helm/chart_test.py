@@ -450,6 +450,16 @@ def test_the_token_is_in_the_monitors_container_alone(name):
     assert ("token" in [volume["name"] for volume in pod["volumes"]]) == bool(having)
 
 
+def test_no_token_is_good_for_longer_than_an_hour():
+    """Of 3607 seconds, which Kubernetes itself asks for where nobody else does, the API server makes a year."""
+    pods = [found["spec"]["template"]["spec"] for (kind, _), found in objects(EVERYTHING).items() if kind in ("DaemonSet", "Deployment", "Job")]
+    assert len(pods) == 3
+    for pod in pods:
+        assert pod["automountServiceAccountToken"] is False
+        volume, = [volume for volume in pod["volumes"] if volume["name"] == "token"]
+        assert volume["projected"]["sources"][0] == {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}
+
+
 def test_the_daemon_may_give_its_socket_to_the_group_of_the_monitor():
     pod = pod_of({"monitor": {"group": 4711}})
     assert pod["securityContext"] == {"supplementalGroups": [4711]}

@@ -106,6 +106,25 @@ capabilities:
   verbs: [get, update]
 {{- end }}
 
+{{- /* What Kubernetes would mount into every container of a pod. Readable by all users, of which the one container that mounts it has one. */}}
+{{- define "vfio-doorbell.tokenVolume" -}}
+- name: token
+  projected:
+    defaultMode: 0444
+    sources:
+      # Kubernetes itself asks for 3607, and the API server takes that for a wish for a year (--service-account-extend-token-expiration).
+      - serviceAccountToken: {path: token, expirationSeconds: 3600}
+      - configMap:
+          name: kube-root-ca.crt
+          items: [{key: ca.crt, path: ca.crt}]
+      - downwardAPI:
+          items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]
+{{- end }}
+
+{{- define "vfio-doorbell.tokenMount" -}}
+- {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+{{- end }}
+
 {{- /* The pod of the controller, which serves, and that of the Job which takes back: dict "context" . "args" list "config" NAME */}}
 {{- define "vfio-doorbell.controllerPod" -}}
 {{- with .context -}}
@@ -123,6 +142,7 @@ affinity: {{- toYaml . | nindent 2 }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 terminationGracePeriodSeconds: 10
+automountServiceAccountToken: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 65534
@@ -155,9 +175,11 @@ containers:
     securityContext: {{- include "vfio-doorbell.noRights" . | nindent 6 }}
     volumeMounts:
       - {name: config, mountPath: /etc/vfio-doorbell, readOnly: true}
+      {{- include "vfio-doorbell.tokenMount" . | nindent 6 }}
 volumes:
   - name: config
     configMap: {name: {{ .config }}}
+  {{- include "vfio-doorbell.tokenVolume" . | nindent 2 }}
 {{- end }}
 
 {{- /* Of what takes back the controller's entries when the release is gone. */}}
