@@ -2,7 +2,7 @@
 # The front door: every target is one command that can be run by itself.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps build install images check test test-unit test-integration test-helm test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-images test-images-full test-kernel test-kernel-full test-e2e-fast e2e test-lab test-lab-full test-deb manifests demo bench fuzz kernel kernel-check kernel-deb clean
+.PHONY: help deps build install images check test test-unit test-integration test-helm test-kubevirt test-sanitizers test-reliability test-controller test-monitoring test-status test-images test-images-full test-kernel test-kernel-full test-e2e-fast e2e e2e-newest test-lab test-lab-full test-deb manifests demo bench fuzz kernel kernel-check kernel-deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -70,6 +70,9 @@ test-e2e-fast: ## the chart on a kind cluster: installed, updated, refused, take
 
 e2e: ## the chart on a kind cluster whose worker is the emulated arm64 host: VMs over updates, restarts and a power cut
 	@scripts/test e2e
+
+e2e-newest: ## both on the newest Kubernetes that the lab has
+	@scripts/test e2e-fast-newest e2e-newest
 
 test-lab: ## real kernel, real kubelet, pod VM with an interrupt through its device
 	@scripts/test tools lab

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -21,13 +20,12 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-from vlab import images, kernels, kubelets, machine, podimages, rootfs, waiting  # noqa: E402
+from vlab import images, kernels, machine, podimages, rootfs, waiting  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
 from vlab.processes import clean_up_on_sigterm  # noqa: E402
 from vlab.progress import step  # noqa: E402
 
-KUBELET = os.environ.get("VFIO_DOORBELL_KUBELET", kubelets.DEFAULT)
 PLUGIN_MANIFEST = ROOT / "manifests" / "static-pod.yaml"
 CONFIG = pathlib.Path(__file__).parent / "config.yaml"
 VM_MANIFEST = pathlib.Path(__file__).parent / "vm.yaml"
@@ -123,7 +121,7 @@ def start_node(name, kernel, kinds=tuple(DEVICES), vfio=True, archives=(), gigan
     """
     archives = [podimages.pause(), podimages.vm(kernels.find("patched").image),
                 podimages.plugin(build_plugin()), *archives]
-    return Node(name).up(kernels.find(kernel), rootfs.build(KUBELET), images.disk(archives), kinds,
+    return Node(name).up(kernels.find(kernel), rootfs.build(), images.disk(archives), kinds,
                          bound=True, vfio=vfio, gigantic_pages=gigantic_pages)
 
 

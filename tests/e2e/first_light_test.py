@@ -3,14 +3,16 @@
 
     /usr/bin/python3 -m pytest tests/e2e
 
-needs root and what scripts/install-deps installs; builds what is not in the cache. VFIO_DOORBELL_KUBELET names another kubelet than
-the lab's default: 1.37.
+needs root and what scripts/install-deps installs; builds what is not in the cache. VFIO_DOORBELL_KUBERNETES names another version of
+the kubelet than the lab's default: 1.37.
 """
 
 import pytest
 
 import chain
 import scenarios
+
+from vlab import kubernetes  # noqa: E402
 
 
 @pytest.fixture(scope="module", name="patched_node")
@@ -75,7 +77,7 @@ class TestPatchedKernel:
     """The plugin reserves and writes windows."""
 
     def test_node_has_the_kubelet_that_was_asked_for(self, patched):
-        assert patched.kubelet.startswith(f"v{chain.KUBELET}.")
+        assert patched.kubelet.startswith(f"v{kubernetes.DEFAULT}.")
 
     def test_node_offers_one_device_per_group(self, patched):
         nvme, edu, pair = patched.bdfs[0], patched.bdfs[1], patched.bdfs[2]
@@ -156,7 +158,7 @@ class TestRegistration:
         """Up to 1.35 the kubelet takes the end of the old plugin for that of the new one as well, once."""
         _, facts = registration
         assert facts.offered_by_new == facts.offered
-        kept_by_resource = tuple(int(part) for part in chain.KUBELET.split(".")) < (1, 36)
+        kept_by_resource = tuple(int(part) for part in kubernetes.DEFAULT.split(".")) < (1, 36)
         assert len(facts.gaps) <= (1 if kept_by_resource else 0), facts.gaps
 
 

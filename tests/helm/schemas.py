@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lab"))
 from vlab import cache, golang, kubernetes  # noqa: E402
 
 # Where each is pinned.
-KUBERNETES = kubernetes.MODULE
+KUBERNETES = kubernetes.module()
 PROMETHEUS_OPERATOR = ROOT / "tests" / "tools" / "prometheus_operator"
 # What of it the chart makes objects of.
 PROMETHEUS_CRDS = ("monitoring.coreos.com_podmonitors.yaml", "monitoring.coreos.com_prometheusrules.yaml")

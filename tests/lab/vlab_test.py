@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from vlab import cache, golang, images, kubelets, kubernetes, machine, processes, waiting  # noqa: E402
+from vlab import cache, golang, images, kubernetes, machine, processes, waiting  # noqa: E402
 from vlab.cluster import Cluster  # noqa: E402
 from vlab.errors import LabError  # noqa: E402
 from vlab.node import Node  # noqa: E402
@@ -198,31 +198,35 @@ def fake_go_fixture(tmp_path, monkeypatch):
 class TestKubernetes:
     """kubernetes.program()"""
 
-    @pytest.mark.parametrize("name, module", [("kubectl", "kubernetes"), ("etcd", "kubernetes"), ("coredns", "coredns"), ("kind", "kind")])
+    @pytest.mark.parametrize("name, module", [("kubectl", "kubernetes/1.37"), ("etcd", "kubernetes/1.37"), ("coredns", "coredns"), ("kind", "kind")])
     def test_is_built_from_the_module_that_pins_it(self, name, module, fake_go):
         fake_go("1.26.0")
-        assert kubernetes.program(name).read_text().split() == ["installed", str(kubernetes.LAB / module)]
-
-    def test_a_version_that_is_not_pinned_is_named(self):
-        with pytest.raises(LabError, match="kind/go.mod does not require example.org/x"):
-            golang.version_of(kubernetes.LAB / "kind", "example.org/x")
-
-
-class TestKubelet:
-    """kubelets.kubelet()"""
+        assert kubernetes.program(name, "1.37").read_text().split() == ["installed", str(kubernetes.LAB / module)]
 
     @pytest.mark.parametrize("installed, version, builder", [
         ("1.19.8", "1.34", "golang.org/toolchain@v0.0.1-go1.24"), ("1.24.4", "1.34", "installed"),
         ("1.24.4", "1.37", "golang.org/toolchain@v0.0.1-go1.26"), ("1.26.0", "1.37", "installed")])
     def test_is_built_by_a_go_that_is_new_enough(self, installed, version, builder, fake_go):
         fake_go(installed)
-        built_by, module = kubelets.kubelet(version).read_text().split()
+        built_by, module = kubernetes.program("kubelet", version, "arm64").read_text().split()
         assert built_by.startswith(builder)
-        assert pathlib.Path(module) == kubelets.KUBELETS / version
+        assert pathlib.Path(module) == kubernetes.MODULES / version
+
+    def test_the_same_program_of_two_versions_and_architectures_is_kept_apart(self, fake_go):
+        fake_go("1.26.0")
+        assert len({kubernetes.program("kubelet", version, architecture) for version in ("1.34", "1.37") for architecture in (None, "arm64")}) == 4
 
     def test_the_versions_there_are_are_named(self):
-        with pytest.raises(LabError, match="no kubelet 1.33, only 1.34, 1.37"):
-            kubelets.kubelet("1.33")
+        with pytest.raises(LabError, match="no Kubernetes 1.33, only 1.34, 1.37"):
+            kubernetes.program("kubelet", "1.33")
+
+    def test_releases_belong_to_their_versions(self):
+        for version in kubernetes.versions():
+            assert kubernetes.release(version).startswith(f"v{version}.")
+
+    def test_a_version_that_is_not_pinned_is_named(self):
+        with pytest.raises(LabError, match="kind/go.mod does not require example.org/x"):
+            golang.version_of(kubernetes.LAB / "kind", "example.org/x")
 
 
 class TestImages:

@@ -30,44 +30,45 @@ class Cluster:
 
     # Beginning and end
 
-    def up(self, mounts=(), bound=False):
+    def up(self, mounts=(), bound=False, version=kubernetes.DEFAULT):
         """Makes it; returns when its node is ready and CoreDNS answers. On failure nothing stays.
 
-        mounts: pairs of a path on this machine and the path where the node has it; bound: it ends with this process.
+        mounts: pairs of a path on this machine and the path where the node has it; bound: it ends with this process;
+        version: the minor version of Kubernetes.
         """
-        node_archive = kindnode.archive()
-        for program in ("kind", "kubectl"):
-            kubernetes.program(program)
+        node_archive = kindnode.archive(version)
+        programs = {name: kubernetes.program(name, version) for name in ("kind", "kubectl")}
         self.must_be_free()
-        self.directory.mkdir(parents=True)
+        self._programs().mkdir(parents=True)
+        for name, program in programs.items():
+            (self._programs() / name).symlink_to(program)
         try:
-            self._make(node_archive, mounts, bound)
+            self._make(node_archive, f"kind-node:{kubernetes.release(version)}", mounts, bound)
         except BaseException:
             self.down()
             raise
         return self
 
-    def _make(self, node_archive, mounts, bound):
+    def _make(self, node_archive, image, mounts, bound):
         docker = self._docker()
         docker.start(bound)
-        image = f"kind-node:{kubernetes.VERSION}"
         with step("node image"):
             docker.run("import", "--change", "ENV container=docker",
                        "--change", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                        "--change", 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]', node_archive, image)
         with step(f"kind {self.name}: control plane"):
             self._create(image, mounts)
-        for condition, namespace, what, idle_s in (("Ready", "default", f"node/{self.node}", 60),
-                                                   ("Available", "kube-system", "deployment/coredns", 60)):
-            with step(f"kind {self.name}: {what} is {condition}"):
-                wait_for(f"{what} of cluster {self.name} is {condition}",
-                         lambda: self.ask(["kubectl", "-n", namespace, "wait", "--for", f"condition={condition}", "--timeout=5s", what]).status == 0,
-                         idle_s, evidence=self.state_of_pods, give_up=self.death, every_s=1)
+        wait = ["kubectl", "wait", "--namespace=kube-system", "--timeout=5s"]
+        for what, question in (("node is Ready", [*wait, "--for=condition=Ready", f"node/{self.node}"]),
+                               ("CoreDNS is Available", [*wait, "--for=condition=Available", "deployment/coredns"])):
+            with step(f"kind {self.name}: {what}"):
+                wait_for(f"cluster {self.name}: {what}", lambda: self.ask(question).status == 0, 60,
+                         evidence=lambda: f"{self.state_of_pods()}\n{self._journal()}", give_up=self.death, every_s=1)
 
     def _create(self, image, mounts):
         config = yaml.safe_load((kindnode.FILES / "cluster.yaml").read_text(encoding="utf-8"))
         config["nodes"][0]["extraMounts"] = [{"hostPath": str(ours), "containerPath": str(theirs)} for ours, theirs in mounts]
-        config["kubeadmConfigPatches"] = [json.dumps({"kind": "ClusterConfiguration", "dns": {"imageTag": kubernetes.COREDNS_VERSION}})]
+        config["kubeadmConfigPatches"].append(json.dumps({"kind": "ClusterConfiguration", "dns": {"imageTag": kubernetes.COREDNS_VERSION}}))
         path = self.directory / "cluster.yaml"
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         # Kept on failure, for what it can tell.
@@ -116,13 +117,8 @@ class Cluster:
 
     def environment(self):
         """For what is run there: kubectl, kind, docker and helm find the cluster."""
-        programs = self.directory / "bin"
-        if not programs.exists():
-            programs.mkdir()
-            for name in ("kind", "kubectl"):
-                (programs / name).symlink_to(kubernetes.program(name))
         docker = self._docker().environment()
-        return os.environ | docker | {"PATH": f"{programs}:{docker['PATH']}", "KUBECONFIG": str(self.kubeconfig)}
+        return os.environ | docker | {"PATH": f"{self._programs()}:{docker['PATH']}", "KUBECONFIG": str(self.kubeconfig)}
 
     def ask(self, words, stdin=""):
         """Runs a program inside its network; returns a tools.Answer whatever its status."""
@@ -172,6 +168,9 @@ class Cluster:
         return f"{self.name}: {'dead' if self.death() else 'runs'}, kubeconfig {self.kubeconfig}"
 
     # Inner workings
+
+    def _programs(self):
+        return self.directory / "bin"
 
     def _docker(self):
         return Docker(f"cluster-{self.name}", self.directory)

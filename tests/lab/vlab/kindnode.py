@@ -21,11 +21,12 @@ PACKAGES = ["systemd-sysv", "containerd", "runc", "containernetworking-plugins",
 PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "coredns")
 
 
-def archive():
-    """A cache entry's `node.tar`: the root file system of the node."""
-    names = _image_names()
-    archives = [_pod(name, names[name]) for name in PODS] + [_proxy(names["kube-proxy"]), _pause(names["pause"])]
-    programs = {name: kubernetes.program(name) for name in ("kubeadm", "kubectl", "kubelet")}
+def archive(version):
+    """A cache entry's `node.tar`: the root file system of the node, for a minor version of Kubernetes."""
+    names = _image_names(version)
+    archives = [_pod(name, names[name], version) for name in PODS] + [_proxy(names["kube-proxy"], version), _pause(names["pause"])]
+    programs = {path: kubernetes.program(pathlib.Path(path).name, version)
+                for path in ("usr/bin/kubeadm", "usr/bin/kubectl", "usr/bin/kubelet")}
     debian = _debian()
 
     def make(place):
@@ -33,10 +34,9 @@ def archive():
         tools.run("cp", "--archive", debian, tree)
         _add_kinds_files(tree, names["pause"])
         _enable_services(tree)
-        for name, program in programs.items():
-            shutil.copyfile(program, tree / "usr/bin" / name)
-            (tree / "usr/bin" / name).chmod(0o755)
-        (tree / "kind/version").write_text(kubernetes.VERSION)
+        for path, program in programs.items():
+            _install(program, tree / path)
+        (tree / "kind/version").write_text(kubernetes.release(version))
         # Not unpacked: it would double the size, and the node unpacks what it starts.
         images.import_into(tree / "var/lib/containerd", archives, "--no-unpack")
         tools.run("tar", "--create", "--numeric-owner", "--file", place / "node.tar", "--directory", tree, ".")
@@ -47,12 +47,12 @@ def archive():
     return cache.entry("kind-node", inputs + own, make, keep=2) / "node.tar"
 
 
-def _image_names():
+def _image_names(version):
     """What kubeadm calls the images: {"etcd": "registry.k8s.io/etcd:3.6.5-0", ...}."""
-    listing = tools.run(kubernetes.program("kubeadm"), "config", "images", "list", "--kubernetes-version", kubernetes.VERSION)
+    listing = tools.run(kubernetes.program("kubeadm", version), "config", "images", "list", "--kubernetes-version", kubernetes.release(version))
     names = {re.search(r"([^/]+):[^:]+$", name)[1]: name for name in listing.split()}
     if missing := {*PODS, "kube-proxy", "pause"} - set(names):
-        raise LabError(f"kubeadm {kubernetes.VERSION} names no image for {', '.join(sorted(missing))}")
+        raise LabError(f"kubeadm {kubernetes.release(version)} names no image for {', '.join(sorted(missing))}")
     # Ours has a version of its own, which cluster.py tells kubeadm.
     return names | {"coredns": f"{names['coredns'].rpartition(':')[0]}:{kubernetes.COREDNS_VERSION}"}
 
@@ -70,32 +70,33 @@ def _archive(name, image, inputs, fill, entrypoint):
     return images.archive(f"kind-{name}", image, [*inputs, pathlib.Path(__file__)], fill, [entrypoint], apt.machine_architecture())
 
 
-def _copy_program(name, folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kubernetes.program(name), folder / name)
-    (folder / name).chmod(0o755)
+def _install(program, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(program, path)
+    path.chmod(0o755)
 
 
-def _pod(name, image):
+def _pod(name, image, version):
+    program = kubernetes.program(name, version)
     # kubeadm starts them by name, CoreDNS by its entry point.
     entrypoint = f"/{name}" if name == "coredns" else f"/usr/bin/{name}"
-    return _archive(name, image, [str(kubernetes.program(name))],
-                    lambda tree: _copy_program(name, (tree / entrypoint[1:]).parent), entrypoint)
+    return _archive(name, image, [str(program)], lambda tree: _install(program, tree / entrypoint[1:]), entrypoint)
 
 
-def _proxy(image):
+def _proxy(image, version):
     """kube-proxy with nft, which it calls."""
+    program = kubernetes.program("kube-proxy", version)
     debs = apt.packages("kube-proxy", ["nftables"], architecture=apt.machine_architecture())
 
     def fill(tree):
         apt.unpack(debs, tree)
-        _copy_program("kube-proxy", tree / "usr/local/bin")
+        _install(program, tree / "usr/local/bin/kube-proxy")
         # PATH of our images is short.
         (tree / "usr/bin/nft").symlink_to("/usr/sbin/nft")
         for folder in ("etc", "run", "tmp"):
             (tree / folder).mkdir(exist_ok=True)
 
-    return _archive("kube-proxy", image, [str(debs), str(kubernetes.program("kube-proxy"))], fill, "/usr/local/bin/kube-proxy")
+    return _archive("kube-proxy", image, [str(debs), str(program)], fill, "/usr/local/bin/kube-proxy")
 
 
 def _pause(image):
@@ -144,8 +145,8 @@ def _enable_services(tree):
     own = tree / "etc/systemd/system"
     for unit in own.glob("*.wants/*"):
         unit.unlink()
-    for name in ("kubelet", "containerd", "undo-mount-hacks"):
-        _folder(own, f"multi-user.target.wants/{name}.service").symlink_to(f"/etc/systemd/system/{name}.service")
+    for unit in ("kubelet.service", "containerd.service", "undo-mount-hacks.service"):
+        _folder(own, f"multi-user.target.wants/{unit}").symlink_to(f"/etc/systemd/system/{unit}")
     for name in ("systemd-binfmt.service", "getty.target", "console-getty.service"):
         (own / name).symlink_to("/dev/null")
     (own / "default.target").unlink(missing_ok=True)

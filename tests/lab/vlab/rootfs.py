@@ -5,7 +5,7 @@ import json
 import pathlib
 import shutil
 
-from . import apt, cache, disks, kubelets, tools
+from . import apt, cache, disks, kubernetes, tools
 
 NODE_FILES = pathlib.Path(__file__).parent.parent / "node"
 PACKAGES = ["bash", "containerd", "containernetworking-plugins", "coreutils", "dash", "findutils",
@@ -30,13 +30,13 @@ ACCOUNTS = {
 }
 
 
-def build(kubelet_version=kubelets.DEFAULT):
+def build(kubernetes_version=kubernetes.DEFAULT):
     """A cache entry with `root.img`, the `ssh_key` that opens it and its `known_hosts`.
 
-    kubelet_version: as for kubelets.kubelet().
+    kubernetes_version: of its kubelet, as for kubernetes.program().
     """
     debs = apt.packages("node", PACKAGES)
-    kubelet = kubelets.kubelet(kubelet_version)
+    kubelet = kubernetes.program("kubelet", kubernetes_version, "arm64")
 
     def make(place):
         tree = place / "tree"
