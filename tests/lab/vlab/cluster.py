@@ -60,7 +60,8 @@ class Cluster:
             self._create(image, mounts)
         wait = ["kubectl", "wait", "--namespace=kube-system", "--timeout=5s"]
         for what, question in (("node is Ready", [*wait, "--for=condition=Ready", f"node/{self.node}"]),
-                               ("CoreDNS is Available", [*wait, "--for=condition=Available", "deployment/coredns"])):
+                               ("CoreDNS is Available", [*wait, "--for=condition=Available", "deployment/coredns"]),
+                               ("kube-router is healthy", ["docker", "exec", self.node, "curl", "--fail", "http://127.0.0.1:20244/healthz"])):
             with step(f"kind {self.name}: {what}"):
                 wait_for(f"cluster {self.name}: {what}", lambda: self.ask(question).status == 0, 60,
                          evidence=lambda: f"{self.state_of_pods()}\n{self._journal()}", give_up=self.death, every_s=1)
@@ -176,7 +177,8 @@ class Cluster:
         return Docker(f"cluster-{self.name}", self.directory)
 
     def _journal(self):
-        return self.ask(["docker", "exec", self.node, "journalctl", "--no-pager", "--lines=40", "--unit=kubelet", "--unit=containerd"]).out
+        return self.ask(["docker", "exec", self.node, "journalctl", "--no-pager", "--lines=40", "--unit=kubelet", "--unit=containerd",
+                         "--unit=kube-router"]).out
 
 
 def _clusters():

@@ -14,7 +14,7 @@ from .errors import LabError
 
 FILES = kubernetes.LAB / "kind"
 PAUSE = kubernetes.LAB / "images" / "pause.c"
-PACKAGES = ["systemd-sysv", "containerd", "runc", "containernetworking-plugins", "conntrack", "iptables", "nftables", "iproute2", "ethtool",
+PACKAGES = ["systemd-sysv", "containerd", "runc", "containernetworking-plugins", "conntrack", "iptables", "ipset", "nftables", "iproute2", "ethtool",
             "util-linux", "mount", "kmod", "libseccomp2", "e2fsprogs", "bash", "ca-certificates", "curl", "jq", "procps", "hostname",
             "dbus", "openssl"]
 # Each runs as a pod of the control plane, from an image with nothing but itself.
@@ -26,7 +26,7 @@ def archive(version):
     names = _image_names(version)
     archives = [_pod(name, names[name], version) for name in PODS] + [_proxy(names["kube-proxy"], version), _pause(names["pause"])]
     programs = {path: kubernetes.program(pathlib.Path(path).name, version)
-                for path in ("usr/bin/kubeadm", "usr/bin/kubectl", "usr/bin/kubelet")}
+                for path in ("usr/bin/kubeadm", "usr/bin/kubectl", "usr/bin/kubelet", "usr/local/bin/kube-router")}
     debian = _debian()
 
     def make(place):
@@ -128,6 +128,8 @@ def _add_kinds_files(tree, pause):
     del spec["process"]["rlimits"]
     (tree / "etc/containerd/cri-base.json").write_text(json.dumps(spec))
 
+    for unit in ("kube-router.path", "kube-router.service"):
+        shutil.copyfile(FILES / unit, tree / "etc/systemd/system" / unit)
     shutil.copyfile(FILES / "10-lab.conflist", _folder(tree, "etc/cni/net.d/10-lab.conflist"))
     _folder(tree, "opt/cni/bin").symlink_to("/usr/lib/cni")
     shutil.copyfile(FILES / "default-storage.yaml", _folder(tree, "kind/manifests/default-storage.yaml"))
@@ -145,7 +147,7 @@ def _enable_services(tree):
     own = tree / "etc/systemd/system"
     for unit in own.glob("*.wants/*"):
         unit.unlink()
-    for unit in ("kubelet.service", "containerd.service", "undo-mount-hacks.service"):
+    for unit in ("kubelet.service", "containerd.service", "undo-mount-hacks.service", "kube-router.path"):
         _folder(own, f"multi-user.target.wants/{unit}").symlink_to(f"/etc/systemd/system/{unit}")
     for name in ("systemd-binfmt.service", "getty.target", "console-getty.service"):
         (own / name).symlink_to("/dev/null")

@@ -16,7 +16,8 @@ MODULES = LAB / "kubernetes"
 DEFAULT = os.environ.get("VFIO_DOORBELL_KUBERNETES", "1.34")
 COREDNS_VERSION = golang.version_of(LAB / "coredns", "github.com/coredns/coredns")
 # Module and package of a program that belongs to no version of Kubernetes.
-OTHERS = {"coredns": (LAB / "coredns", "."), "kind": (LAB / "kind", "sigs.k8s.io/kind")}
+OTHERS = {"coredns": (LAB / "coredns", "."), "kind": (LAB / "kind", "sigs.k8s.io/kind"),
+          "kube-router": (LAB / "kube-router", "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router")}
 
 
 def versions():
