@@ -70,7 +70,11 @@ def wait_until_given_back(cluster):
     waiting.wait_for("all windows are given back", lambda: {window_of(cluster, group) for group in GROUPS} == {DEFAULT_WINDOW}, 40, every_s=1)
 
 
+def pause_image(cluster):
+    """What the image of a program that does nothing is called: there is one on every node."""
+    return next(name for name in cluster.on_node("ctr --namespace k8s.io images list --quiet").split() if "/pause:" in name)
+
+
 def device_pod(cluster):
     """The manifest of a pod `device` that asks for the NVMe and does nothing."""
-    pause = next(name for name in cluster.on_node("ctr --namespace k8s.io images list --quiet").split() if "/pause:" in name)
-    return (chart.ROOT / "tests" / "e2e" / "device_pod.yaml").read_text(encoding="utf-8").replace("PAUSE", pause)
+    return (chart.ROOT / "tests" / "e2e" / "device_pod.yaml").read_text(encoding="utf-8").replace("PAUSE", pause_image(cluster))

@@ -118,63 +118,6 @@ def test_observing_needs_no_right(release):
     assert [int(line.split()[1], 16) for line in status.splitlines()] == [0, 0, 0]
 
 
-def test_a_stolen_token_can_do_nothing_else(release):
-    cluster = release.cluster
-    daemon, = release.pods()
-    pids = {name: cluster.on_node(f"pgrep --full --oldest '^/{name}'").strip()
-            for name in ("vfio-doorbell-plugin", "vfio-doorbell-monitor")}
-    where = "root/var/run/secrets/kubernetes.io/serviceaccount"
-    # The daemon, which has rights on the node, has no token.
-    assert cluster.ask(["docker", "exec", cluster.node, "test", "-e", f"/proc/{pids['vfio-doorbell-plugin']}/{where}/token"]).status != 0
-    token = cluster.on_node(f"cat /proc/{pids['vfio-doorbell-monitor']}/{where}/token")
-
-    def status(method, path, body=None, patch="merge"):
-        """What the API server answers; of a write it only thinks. Not by kubectl, which reads what it is to change."""
-        write = [] if body is None else ["--data", json.dumps(body), "--header", "Content-Type: application/"
-                                         + (f"{patch}-patch+json" if method == "PATCH" else "json")]
-        url = f"https://{cluster.node}:6443{path}" + ("" if method == "GET" else "?dryRun=All")
-        return int(cluster.run("docker", "exec", cluster.node, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
-                               "--cacert", "/etc/kubernetes/pki/ca.crt", "--header", f"Authorization: Bearer {token}",
-                               "--request", method, *write, url))
-
-    node, pod = f"/api/v1/nodes/{cluster.node}", daemon["metadata"]["name"]
-    pods, doorbells = f"/api/v1/namespaces/{chart.NAMESPACE}/pods", "/apis/vfio-doorbell.io/v1alpha1/doorbellnodes"
-    label, ready = {"metadata": {"labels": {"stolen": "true"}}}, {"status": {"conditions": [
-        {"type": "VfioDoorbellReady", "status": "True", "reason": "Stolen", "message": ""}]}}
-    other = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "other"}}
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(other))
-    try:
-        # What it is for, so that a token that is good for nothing at all would be seen.
-        assert status("PATCH", f"{node}/status", ready, "strategic-merge") == 200
-        assert status("GET", f"{doorbells}/{cluster.node}") == 200
-        attempts = {
-            "read secrets": ("GET", "/api/v1/secrets"),
-            "read the secrets of its namespace": ("GET", f"/api/v1/namespaces/{chart.NAMESPACE}/secrets"),
-            "read pods": ("GET", "/api/v1/pods"),
-            "read its pod": ("GET", f"{pods}/{pod}"),
-            "read nodes": ("GET", "/api/v1/nodes"),
-            "read the configuration": ("GET", f"/api/v1/namespaces/{chart.NAMESPACE}/configmaps"),
-            "list DoorbellNodes": ("GET", doorbells),
-            "make a pod": ("POST", pods, {"metadata": {"name": "stolen"}, "spec": {"containers": [{"name": "a", "image": "a"}]}}),
-            "end a pod": ("DELETE", f"{pods}/{pod}"),
-            "enter a pod": ("POST", f"{pods}/{pod}/exec", {}),
-            "get a token": ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/default/token", {}),
-            "give itself rights": ("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
-                "metadata": {"name": "stolen"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"}}),
-            "label its node": ("PATCH", node, label),
-            "label its node by its status": ("PATCH", f"{node}/status", label),
-            "taint its node": ("PATCH", node, {"spec": {"taints": [{"key": "stolen", "effect": "NoExecute"}]}}),
-            "size its node": ("PATCH", f"{node}/status", {"status": {"capacity": {"lab.example/stolen": "1"}}}),
-            "mark another node": ("PATCH", "/api/v1/nodes/other/status", ready, "strategic-merge"),
-            "make the object of another node": ("POST", doorbells, {"apiVersion": "vfio-doorbell.io/v1alpha1", "kind": "DoorbellNode",
-                                                                    "metadata": {"name": "other"}}),
-        }
-        answers = {name: status(*attempt) for name, attempt in attempts.items()}
-        assert answers == dict.fromkeys(attempts, 403)
-    finally:
-        cluster.kubectl("delete", "node", "other")
-
-
 def test_a_pod_gets_a_device_and_its_window_and_gives_both_back(release):
     cluster = release.cluster
     wait_until_offered(release)
