@@ -11,13 +11,13 @@ namespace dp::config {
 namespace {
 
 TEST(LoadConfigFileTest, ReadsAFile) {
-  const auto config = LoadConfigFile(DP_API_CONFIG "/example.yaml");
+  const auto config = LoadConfigFile("api/config/example.yaml");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->resources.size(), 3U);
 }
 
 TEST(LoadConfigFileTest, MistakesNameFileLineAndKey) {
-  const std::string path = DP_TESTDATA "/config/bad/no-resources.yaml";
+  const std::string path = "tests/testdata/config/bad/no-resources.yaml";
   const auto config = LoadConfigFile(path);
   EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(std::string(config.status().message()), path + ":3: resources: is an empty list");

@@ -36,7 +36,7 @@ core::Config ParseFile(const std::string& path) {
   return config.ok() ? *std::move(config) : core::Config{};
 }
 
-std::string Good(const std::string& name) { return DP_TESTDATA "/config/good/" + name; }
+std::string Good(const std::string& name) { return "tests/testdata/config/good/" + name; }
 
 TEST(ParseConfigTest, WhatIsNotGivenHasItsDefault) {
   const core::Config config = ParseFile(Good("minimal.yaml"));
@@ -62,7 +62,7 @@ TEST(ParseConfigTest, WhatIsNotGivenHasItsDefault) {
 }
 
 TEST(ParseConfigTest, ReadsWhatTheExampleShows) {
-  const core::Config config = ParseFile(DP_API_CONFIG "/example.yaml");
+  const core::Config config = ParseFile("api/config/example.yaml");
   EXPECT_EQ(config.mode, core::Mode::kEnforce);
   EXPECT_EQ(config.pool.window_size, 0x100000U);
   ASSERT_THAT(config.resources, SizeIs(3));
@@ -141,7 +141,7 @@ TEST_P(BadConfigTest, IsRefusedWithFileLineKeyAndReason) {
 
 std::vector<std::filesystem::path> BadFiles() {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(DP_TESTDATA "/config/bad"))
+  for (const auto& entry : std::filesystem::directory_iterator("tests/testdata/config/bad"))
     files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;
@@ -160,7 +160,7 @@ class ConfigSchemaTest : public testing::Test {
  protected:
   ConfigSchemaTest() {
     // JSON is YAML.
-    const auto error = yaml::Parse(ReadAll(DP_API_CONFIG "/v1.schema.json"), 16, schema_);
+    const auto error = yaml::Parse(ReadAll("api/config/v1.schema.json"), 16, schema_);
     if (error) ADD_FAILURE() << "line " << error->line << ": " << error->reason;
   }
 

@@ -60,7 +60,7 @@ void ExpectSame(const core::Inventory& one, const core::Inventory& other) {
 // Each machine that is known, as it is and as it comes out of an archive.
 TEST_F(CaptureTest, KeepsWhatIsReadOfEachMachine) {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(DP_TESTDATA "/sysfs")) {
+  for (const auto& entry : std::filesystem::directory_iterator("tests/testdata/sysfs")) {
     if (entry.path().extension() != ".ttar") continue;
     ++count;
     fakes::SysfsTree machine;

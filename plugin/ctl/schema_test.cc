@@ -78,7 +78,7 @@ std::string Misfit(const Json& root, const Json& schema, const Json& value) {
 class SchemaTest : public testing::Test {
  protected:
   SchemaTest() {
-    std::ifstream file(DP_SCHEMA);
+    std::ifstream file("api/ctl/v1.schema.json");
     schema_ = Json::parse(file);
   }
 

@@ -382,7 +382,7 @@ void ExpectFits(const Json& root, const Json& schema, const Json& value) {
 }
 
 TEST(LedgerJsonTest, KeepsToTheSchema) {
-  std::ifstream file(DP_TESTDATA "/../../api/ledger/v1.schema.json");
+  std::ifstream file("api/ledger/v1.schema.json");
   const Json schema = Json::parse(file);
   ExpectFits(schema, schema, Json::parse(Encode(Small())));
   ExpectFits(schema, schema, Json::parse(Encode({})));

@@ -86,7 +86,7 @@ void ExpectKeysOf(const nlohmann::json& schema, const nlohmann::json& value) {
 }
 
 TEST(SettingsJsonTest, KeepsToTheSchema) {
-  std::ifstream file(DP_TESTDATA "/../../api/settings/v1.schema.json");
+  std::ifstream file("api/settings/v1.schema.json");
   const auto schema = nlohmann::json::parse(file);
   for (const core::Settings& settings : {Enforced(), Observed()}) {
     const auto json = nlohmann::json::parse(ToJson(settings));

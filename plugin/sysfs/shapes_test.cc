@@ -108,8 +108,8 @@ TEST_P(ShapeTest, SurvivesACapture) {
   fakes::SysfsTree tree;
   tree.AddArchive(GetParam().string());
   const std::string captured = tree.path() + "/captured.ttar";
-  const std::string command = fmt::format("{}/../../scripts/capture-sysfs --root {} > {}",
-                                          DP_TESTDATA, tree.path(), captured);
+  const std::string command =
+      fmt::format("scripts/capture-sysfs --root {} > {}", tree.path(), captured);
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
   fakes::SysfsTree again;
   again.AddArchive(captured);
@@ -118,7 +118,7 @@ TEST_P(ShapeTest, SurvivesACapture) {
 
 std::vector<std::filesystem::path> Archives() {
   std::vector<std::filesystem::path> archives;
-  for (const auto& entry : std::filesystem::directory_iterator(DP_TESTDATA "/sysfs")) {
+  for (const auto& entry : std::filesystem::directory_iterator("tests/testdata/sysfs")) {
     if (entry.path().extension() == ".ttar") archives.push_back(entry.path());
   }
   std::sort(archives.begin(), archives.end());

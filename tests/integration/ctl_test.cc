@@ -129,7 +129,7 @@ TEST_F(CtlTest, ReleasesOnlyWhenItIsTold) {
 
 TEST_F(CtlTest, ExplainsAgainstThePoolOfTheDaemon) {
   StartDaemon();
-  const std::string manifest = std::string(DP_MANIFESTS) + "/vm-one-device.yaml";
+  const std::string manifest = "manifests/examples/vm-one-device.yaml";
   EXPECT_EQ(RunAlone({"explain", "-f", manifest, "--daemon", "--socket", socket()}), 0) << errors_;
   EXPECT_THAT(output_, HasSubstr("111 windows of the pool of the daemon"));
   EXPECT_EQ(RunAlone({"explain", "-f", path("missing")}), 2);

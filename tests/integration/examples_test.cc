@@ -58,7 +58,7 @@ class ExamplesTest : public World {
   }
   Outcome WindowInForce(const std::string& resource = "VENDOR_EXAMPLE_NVME") {
     return RunCommand("VFIO_DOORBELL_FOLDER=" + path("run") + " SYSFS=" + sysfs_.path() + " " +
-                      DP_EXAMPLES + "/window-in-force " + resource);
+                      "docs/examples/window-in-force " + resource);
   }
 };
 
