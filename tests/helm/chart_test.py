@@ -3,7 +3,7 @@
 
     /usr/bin/python3 -m pytest tests/helm
 
-builds Helm, kubeconform, kustomize and schemas where they are not in the cache. scripts/check-manifests holds manifests/ against it.
+builds Helm, kubeconform, kubectl and schemas where they are not in the cache. scripts/check-manifests holds manifests/ against it.
 """
 
 import functools
@@ -22,7 +22,7 @@ ROOT = schemas.ROOT
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import rendered_manifests as manifests  # noqa: E402
-from vlab import helm  # noqa: E402
+from vlab import helm, kubernetes  # noqa: E402
 
 VALUES = yaml.safe_load((manifests.CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((manifests.CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -110,7 +110,9 @@ def test_an_unknown_field_would_be_seen(kind, path):
 
 
 def test_manifests_can_be_customized():
-    text = subprocess.run([helm.kustomize(), "build", ROOT / "manifests"], capture_output=True, text=True, check=True).stdout
+    # It looks at its own name.
+    text = subprocess.run(["kubectl", "kustomize", ROOT / "manifests"], executable=kubernetes.program("kubectl"), capture_output=True,
+                          text=True, check=True).stdout
     found = {(document["kind"], document["metadata"]["name"]): document for document in yaml.safe_load_all(text)}
     assert set(found) == set(objects({}, "--no-hooks", "--skip-tests"))
     assert found["ConfigMap", "vfio-doorbell"]["data"]["config.yaml"] == manifests.CONFIG.read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helm, kubeconform and kustomize, built from the Go module proxy."""
+"""Helm and kubeconform, built from the Go module proxy."""
 
 import pathlib
 import re
@@ -24,9 +24,3 @@ def helm():
 def kubeconform():
     """The program."""
     return golang.program(TOOLS / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", "-trimpath")
-
-
-
-def kustomize():
-    """The program."""
-    return golang.program(TOOLS / "kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "-trimpath")
