@@ -39,7 +39,7 @@ test-kubevirt: ## KubeVirt's own Go code against the real binaries; the examples
 	@scripts/test kubevirt
 
 test-sanitizers: ## unit and integration tests under AddressSanitizer and UBSan; what has no gRPC also under ThreadSanitizer
-	@scripts/test asan-ubsan tsan
+	@scripts/test sanitizers tsan
 
 test-reliability: ## 1,000 kills, 1,000 kubelets, 100,000 lives of a model, half an hour of churn, a VM under kills on the lab's node: an hour
 	@scripts/test kills kubelets model soak endurance

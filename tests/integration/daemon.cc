@@ -37,13 +37,38 @@ bool WaitReadable(int fd, std::chrono::steady_clock::time_point deadline) {
   return left.count() > 0 && ::poll(&poll, 1, static_cast<int>(left.count())) == 1;
 }
 
+// Another plugin than that of this build; null if there is none.
+const char* OtherPlugin() { return std::getenv("VFIO_DOORBELL_PLUGIN"); }
+
+std::string Plugin() {
+  const char* other = OtherPlugin();
+  return other == nullptr ? DP_DAEMON : other;
+}
+
+// g++ says it by macros, clang by features.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DP_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define DP_SANITIZER
+#endif
+#endif
+
 }  // namespace
+
+bool PluginKeepsWhatIsFreed() {
+#ifdef DP_SANITIZER
+  return OtherPlugin() == nullptr;
+#else
+  return false;
+#endif
+}
 
 Daemon::Daemon(std::vector<std::string> arguments, const std::string& scratch,
                std::vector<std::string> launcher, const std::string& program)
     : output_path_(scratch + "/stdout"), log_path_(scratch + "/stderr") {
   std::vector<std::string>& command = launcher;
-  command.push_back(program.empty() ? DP_DAEMON : program);
+  command.push_back(program.empty() ? Plugin() : program);
   command.insert(command.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : command) pointers.push_back(word.data());

@@ -18,7 +18,8 @@ class Daemon {
   static constexpr int kStillRuns = -1000;
 
   // Standard output and error go to files in `scratch`. `launcher` is a command that ends in
-  // becoming the program, such as `env`; empty: none. `program` is its path; empty: the plugin.
+  // becoming the program, such as `env`; empty: none. `program` is its path; empty: the plugin, of
+  // this build or what VFIO_DOORBELL_PLUGIN names.
   Daemon(std::vector<std::string> arguments, const std::string& scratch,
          std::vector<std::string> launcher = {}, const std::string& program = {});
   Daemon(const Daemon&) = delete;
@@ -44,5 +45,8 @@ class Daemon {
   pid_t pid_ = -1;
   base::UniqueFd pidfd_;
 };
+
+// Whether the plugin is one with a sanitizer, which keeps what is freed: its memory says nothing.
+[[nodiscard]] bool PluginKeepsWhatIsFreed();
 
 }  // namespace dp::integration

@@ -3,7 +3,7 @@
 
     /usr/bin/python3 -m pytest tests/status
 
-needs root, what scripts/install-deps installs, and build/dev/tests/status/status_driver (STATUS_DRIVER names another one); builds
+needs root, what scripts/install-deps installs, and build/release/tests/status/status_driver (STATUS_DRIVER names another one); builds
 what is not in the cache.
 """
 
@@ -24,7 +24,7 @@ import cluster as clusters  # noqa: E402
 import rendered_manifests  # noqa: E402
 from vlab import waiting  # noqa: E402
 
-DRIVER = pathlib.Path(os.environ.get("STATUS_DRIVER", clusters.ROOT / "build" / "dev" / "tests" / "status" / "status_driver"))
+DRIVER = pathlib.Path(os.environ.get("STATUS_DRIVER", clusters.ROOT / "build" / "release" / "tests" / "status" / "status_driver"))
 ACCOUNT = "vfio-doorbell-monitor"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 OBJECTS = "/apis/vfio-doorbell.io/v1alpha1/doorbellnodes"
