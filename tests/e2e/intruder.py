@@ -6,22 +6,17 @@ import json
 
 from vlab.errors import LabError
 
-TOKEN = "root/var/run/secrets/kubernetes.io/serviceaccount/token"
 # Of curl: it has no connection, it has waited in vain.
 NOT_REACHED = (7, 28)
 
 
-def pid_of(cluster, program):
-    """Of the node: the process whose command line begins with /`program`."""
-    return cluster.on_node(f"pgrep --full --oldest '^/{program}'").strip()
-
-
 class Token:
-    """The one that a program's container has."""
+    """The one that a pod has, where its kubelet keeps it."""
 
-    def __init__(self, cluster, program):
+    def __init__(self, cluster, pod):
         self._cluster = cluster
-        self._text = cluster.on_node(f"cat /proc/{pid_of(cluster, program)}/{TOKEN}")
+        # Not by the links to it: since 1.37 they are the program's user's, in a folder that all may write, where root does not follow them.
+        self._text = cluster.on_node(f"cat /var/lib/kubelet/pods/{pod['metadata']['uid']}/volumes/kubernetes.io~projected/token/..2*/token")
 
     def lifetime_s(self):
         """For how long it is good."""
@@ -44,8 +39,12 @@ class Token:
 
 
 def has_token(cluster, program):
-    """Whether the container of a program has one."""
-    return cluster.ask(["docker", "exec", cluster.node, "test", "-e", f"/proc/{pid_of(cluster, program)}/{TOKEN}"]).status == 0
+    """Whether one is mounted for the process whose command line begins with /`program`."""
+    pid = cluster.on_node(f"pgrep --full --oldest '^/{program}'").strip()
+    answer = cluster.ask(["docker", "exec", cluster.node, "grep", "--quiet", "/serviceaccount ", f"/proc/{pid}/mountinfo"])
+    if answer.status not in (0, 1):
+        raise LabError(f"what is mounted for {program} cannot be read: {answer.err.strip()}")
+    return answer.status == 0
 
 
 def pid_of_pod(cluster, namespace, name):

@@ -51,9 +51,10 @@ def test_the_stolen_token_of_a_monitor_can_do_nothing_else(release):
     daemon, = release.pods()
     # The daemon, which has rights on the node, has no token, nor has the check of its configuration, as the server sees the pod.
     assert not intruder.has_token(cluster, "vfio-doorbell-plugin")
+    assert intruder.has_token(cluster, "vfio-doorbell-monitor")
     assert ["monitor"] == [container["name"] for container in daemon["spec"]["initContainers"] + daemon["spec"]["containers"]
                            if any("serviceaccount" in mount["mountPath"] for mount in container["volumeMounts"])]
-    token = intruder.Token(cluster, "vfio-doorbell-monitor")
+    token = intruder.Token(cluster, daemon)
     assert token.lifetime_s() <= 3600
 
     node, pod = f"/api/v1/nodes/{cluster.node}", daemon["metadata"]["name"]
@@ -107,7 +108,8 @@ def test_the_uids_of_pods_are_the_only_price_of_asking_for_them(release):
     cluster = release.cluster
     release.ensure({"monitor": {"status": {"podUids": True}}})
     of_system = "/api/v1/namespaces/kube-system/pods"
-    token = intruder.Token(cluster, "vfio-doorbell-monitor")
+    daemon, = release.pods()
+    token = intruder.Token(cluster, daemon)
     assert token.status("GET", f"{of_system}/etcd-{cluster.node}") == 200
     attempts = refused_to_all(cluster) | {"list pods": ("GET", of_system)}
     assert token.statuses(attempts) == dict.fromkeys(attempts, 403)
@@ -117,7 +119,8 @@ def test_the_stolen_token_of_the_controller_can_do_nothing_else(release):
     """SECURITY.md, line by line."""
     cluster = release.cluster
     release.ensure({"kubevirt": {"enabled": True}})
-    token = intruder.Token(cluster, "vfio-doorbell-controller")
+    controller, = release.pods("controller")
+    token = intruder.Token(cluster, controller)
     assert token.lifetime_s() <= 3600
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{chart.NAMESPACE}/leases"
     lease = {"metadata": {"name": f"{chart.NAME}-controller"}}
