@@ -98,7 +98,7 @@ def test_no_vfio_pci(release):
     assert_said_by_a_daemon_that_stays(release, log=NO_DRIVER, event=NO_DRIVER,
                                        wanted=f"False NoHealthyDevice: none of 3 devices is healthy; 0000:00:10.0: {NO_DRIVER}")
     assert chart.is_ready(pod_of(release))
-    assert set(release.allocatable(release.cluster.node).values()) == {"0"}
+    waiting.wait_for("the node offers nothing", lambda: set(release.allocatable(release.cluster.node).values()) == {"0"}, 20, every_s=0.5)
 
 
 def test_no_dev_vfio(fresh):
@@ -165,7 +165,7 @@ def assert_last_words(release, sentence):
 def test_a_folder_that_must_not_be_written(fresh):
     arguments = [*captured_node.VALUES["daemon"]["extraArgs"], "--data-dir=/proc/ledger"]
     assert fresh.upgrade({"daemon": {"extraArgs": arguments}}).status == 0
-    assert_last_words(fresh, "vfio-doorbell-plugin: cannot make the directory /proc/ledger")
+    assert_last_words(fresh, "vfio-doorbell-plugin: cannot make the folder /proc/ledger")
 
 
 def test_no_iommu(fresh):

@@ -32,22 +32,17 @@ def session_release_fixture(cluster):
     return chart.Release(cluster, captured_node.VALUES)
 
 
-@pytest.fixture(name="kept")
-def kept_fixture(cluster, request):
-    """The logs of the cluster are kept if the case fails."""
-    with chart.logs_kept_on_failure(request, cluster):
-        yield
-
-
 @pytest.fixture(name="release")
-def release_fixture(session_release, kept):
-    """The release with its values, all of it ready."""
-    session_release.ensure()
-    return session_release
+def release_fixture(session_release, request):
+    """The release with its values, all of it ready. The logs are kept if a case fails on it."""
+    with chart.logs_kept_on_failure(request, session_release.cluster):
+        session_release.ensure()
+        yield session_release
 
 
 @pytest.fixture(name="fresh")
-def fresh_fixture(session_release, kept):
-    """The release, not installed."""
-    session_release.uninstall()
-    return session_release
+def fresh_fixture(session_release, request):
+    """The release, not installed. The logs are kept if a case fails on it."""
+    with chart.logs_kept_on_failure(request, session_release.cluster):
+        session_release.uninstall()
+        yield session_release

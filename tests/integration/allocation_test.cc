@@ -42,9 +42,12 @@ class AllocationTest : public World {
 TEST_F(AllocationTest, ListsGroupsWithHealthAndNode) {
   AddDevice("0000:01:00.0", 11);
   sysfs_.AddPciFunction({.address = "0000:02:00.0", .group = 12, .numa_node = 1});
+  AddNode("12");
   sysfs_.AddPciFunction({.address = "0000:03:00.0", .group = 13});
+  AddNode("13");
   sysfs_.AddPciFunction({.address = "0000:03:00.1", .group = 13, .driver = "snd_hda_intel"});
   sysfs_.AddPciFunction({.address = "0000:04:00.0", .group = 14, .vendor = 0x8086});
+  AddNode("14");
   StartAndList(3);
   const auto devices = kubelet_.Get(kResource).devices;
   EXPECT_EQ(devices.at("0000:01:00.0").health(), "Healthy");
@@ -59,6 +62,7 @@ TEST_F(AllocationTest, ListsGroupsWithHealthAndNode) {
 
 TEST_F(AllocationTest, AnswersExactly) {
   sysfs_.AddPciFunction({.address = "0000:01:00.0", .group = 11, .cdev = "vfio4"});
+  AddNode("11");
   sysfs_.AddPciFunction({.address = "0000:01:00.1", .group = 11, .cdev = "vfio5"});
   sysfs_.SetMsiWindow(11, "0x08000000 0x00100000");
   AddDevice("0000:02:00.0", 12);
@@ -267,7 +271,9 @@ TEST_F(AllocationTest, NamesTheFileThatCannotBeWritten) {
 
 TEST_F(AllocationTest, ObservesOnAKernelWithoutTheKnobAndSaysSoOnce) {
   sysfs_.AddPciFunction({.address = "0000:01:00.0", .group = 11});
+  AddNode("11");
   sysfs_.AddPciFunction({.address = "0000:02:00.0", .group = 12});
+  AddNode("12");
   StartAndList(2);
   v1beta1::ContainerAllocateResponse response;
   ASSERT_TRUE(Allocate({"0000:01:00.0"}, &response).ok());
@@ -331,6 +337,7 @@ resources:
 )");
   AddDevice("0000:01:00.0", 11);
   sysfs_.AddPciFunction({.address = "0000:02:00.0", .group = 12, .vendor = 0x8086});
+  AddNode("12");
   sysfs_.SetMsiWindow(12, "0x08000000 0x00100000");
   StartAndList(1);
   ASSERT_EQ(kubelet_.WaitForDevices("vendor.example/nic", 1), absl::OkStatus());

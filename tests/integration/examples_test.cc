@@ -94,6 +94,7 @@ TEST_F(ExamplesTest, TellWhatIsReserved) {
 
 TEST_F(ExamplesTest, TellThatThereIsNoWindow) {
   sysfs_.AddPciFunction({.address = "0000:01:00.0", .group = 11});
+  AddNode("11");
   sysfs_.SetMsiWindow(11, "none");
   StartAndList(1);
   v1beta1::ContainerAllocateResponse response;
