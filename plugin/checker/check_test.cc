@@ -53,7 +53,7 @@ std::string Refusal(const domain::Domain& domain, const FindGroup& find_group) {
 }
 
 TEST(CheckTest, AcceptsAWindowApartFromMemory) {
-  for (const std::uint64_t base : {0x08000000, 0x09100000, 0x0ff00000}) {
+  for (const std::uint64_t base : {0x08000000U, 0x09100000U, 0x0ff00000U}) {
     const auto report = Check(VirtWith(4 * guest::kGib), WindowAt(base));
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_THAT(report->warnings, IsEmpty());

@@ -43,7 +43,7 @@ TEST(ParallelTest, DetachedWorkRunsOnAThreadOfItsOwn) {
 
 TEST(ParallelTest, OneThreadIsTheCallingOne) {
   const pthread_t caller = ::pthread_self();
-  for (const std::size_t threads : {0, 1}) {
+  for (const std::size_t threads : {std::size_t{0}, std::size_t{1}}) {
     int calls = 0;
     RunOnThreads(threads, [&] {
       EXPECT_TRUE(::pthread_equal(::pthread_self(), caller));
