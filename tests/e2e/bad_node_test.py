@@ -135,8 +135,7 @@ def test_the_knob_must_not_be_written(release, script, read_only, sentence):
 def test_the_folder_of_the_kubelet_is_elsewhere(fresh):
     before = condition(fresh.cluster)
     assert fresh.upgrade({"kubeletDir": "/var/lib/elsewhere"}).status == 0
-    wait_until_said("kubectl describe pod", lambda: description_of(fresh),
-                    "hostPath type check failed: /var/lib/elsewhere/pod-resources is not a directory")
+    wait_until_said("kubectl describe pod", lambda: description_of(fresh), "/var/lib/elsewhere/pod-resources is not a directory")
     # No container of it has been started, so that there is no log and nobody who would change the condition.
     assert set(restarts_of(fresh).values()) == {0}
     assert log_of(fresh, "check-config") == ""

@@ -56,6 +56,8 @@ def test_the_stolen_token_of_a_monitor_can_do_nothing_else(release):
                            if any("serviceaccount" in mount["mountPath"] for mount in container["volumeMounts"])]
     token = intruder.Token(cluster, daemon)
     assert token.lifetime_s() <= 3600
+    waiting.wait_for("the node has its DoorbellNode", lambda: cluster.ask(["kubectl", "get", "doorbellnode", cluster.node]).status == 0, 20,
+                     evidence=cluster.state_of_pods, every_s=0.5)
 
     node, pod = f"/api/v1/nodes/{cluster.node}", daemon["metadata"]["name"]
     doorbells, events = "/apis/vfio-doorbell.io/v1alpha1/doorbellnodes", "/apis/events.k8s.io/v1/namespaces/default/events"
