@@ -14,13 +14,11 @@ void CheckGroupNodes(std::span<Offer> offers, bool iommufd, const HasNode& has_n
     }
     if (!offer.healthy() || has_node(fmt::format("vfio/{}", offer.group))) continue;
     offer.reason = base::Reason::kNoDeviceNode;
-    offer.unhealthy_reason =
-        has_node("vfio/vfio") ? fmt::format("its device node /dev/vfio/{} is missing", offer.group)
-                              : fmt::format(
-                                    "its device node /dev/vfio/{} is missing, and so is "
-                                    "/dev/vfio/vfio: the kernel of "
-                                    "this host has no VFIO, or its /dev/vfio is not seen here",
-                                    offer.group);
+    offer.unhealthy_reason = fmt::format("its device node /dev/vfio/{} is missing", offer.group);
+    if (has_node("vfio/vfio")) continue;
+    offer.unhealthy_reason +=
+        ", and so is /dev/vfio/vfio: the kernel of this host has no VFIO, or its /dev/vfio is not "
+        "seen here";
   }
 }
 
