@@ -27,10 +27,8 @@ ELF_OF_ARM64 = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + (2).to_bytes(2, "little
 
 def condition(cluster):
     """What the node says of itself: "False Reason: message"."""
-    for found in cluster.get("node", cluster.node)["status"]["conditions"]:
-        if found["type"] == "VfioDoorbellReady":
-            return f"{found['status']} {found['reason']}: {found['message']}"
-    return ""
+    found = chart.condition(cluster, cluster.node)
+    return f"{found['status']} {found['reason']}: {found['message']}" if found else ""
 
 
 def pod_of(release):

@@ -86,6 +86,19 @@ def is_ready(pod):
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", []))
 
 
+def condition(cluster, node, kind="VfioDoorbellReady"):
+    """A condition of a node, as its status has it; empty if there is none of this kind."""
+    return next((found for found in cluster.get("node", node)["status"]["conditions"] if found["type"] == kind), {})
+
+
+def define(cluster, crd):
+    """Gives the server a CustomResourceDefinition; returns its name when the server knows the kind."""
+    name = crd["metadata"]["name"]
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(crd))
+    waiting.wait_for(f"the server knows {name}", lambda: cluster.ask(["kubectl", "get", name]).status == 0, 10, every_s=0.5)
+    return name
+
+
 @contextlib.contextmanager
 def logs_kept_on_failure(request, cluster, workers=()):
     """Keeps what is known of the cluster and its workers in build/e2e if the case of this pytest request fails."""

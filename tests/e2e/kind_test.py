@@ -46,8 +46,8 @@ def test_doorbellnodes_show_the_groups(release):
                      evidence=lambda: json.dumps(shown()), every_s=0.5)
     table = release.cluster.kubectl("get", "doorbellnodes")
     assert node in table
-    conditions = {c["type"]: c for c in release.cluster.get("node", node)["status"]["conditions"]}
-    assert (conditions["VfioDoorbellReady"]["status"], conditions["VfioDoorbellReady"]["reason"]) == ("True", "Ready")
+    condition = chart.condition(release.cluster, node)
+    assert (condition["status"], condition["reason"]) == ("True", "Ready")
 
 
 def test_a_wrong_value_stops_helm_with_its_key(release):
@@ -138,11 +138,8 @@ def test_a_pod_gets_a_device_and_its_window_and_gives_both_back(release):
 def test_the_examples_are_accepted(release):
     """By KubeVirt's own schema of a VM, on a server: nothing of it is written."""
     cluster = release.cluster
-    schema = programs.kubevirt_crd("VirtualMachine")
-    name = schema["metadata"]["name"]
-    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(schema))
+    name = chart.define(cluster, programs.kubevirt_crd("VirtualMachine"))
     try:
-        waiting.wait_for("the server knows VMs", lambda: cluster.ask(["kubectl", "get", name]).status == 0, 10, every_s=0.5)
         assert EXAMPLES
         for example in EXAMPLES:
             answer = cluster.ask(["kubectl", "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", example])

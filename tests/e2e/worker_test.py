@@ -52,9 +52,7 @@ def cluster_fixture(archives):
     assert archives
     cluster = clusters.Cluster("test-worker").up(bound=True)
     try:
-        crd = programs.kubevirt_crd()
-        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(crd))
-        waiting.wait_for("the server knows KubeVirt's CR", lambda: cluster.ask(["kubectl", "get", "kubevirt"]).status == 0, 10, every_s=0.5)
+        chart.define(cluster, programs.kubevirt_crd())
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "kubevirt.io/v1", "kind": "KubeVirt",
                                                               "metadata": {"name": "kubevirt", "namespace": "default"}, "spec": {}}))
         yield cluster
@@ -169,11 +167,6 @@ def wait_until_given_back(worker):
                      evidence=lambda: f"{windows(worker)} {chain.reservations(worker)}", give_up=worker.death, every_s=1)
 
 
-def condition(cluster, worker, kind):
-    """A condition of the worker; empty if it has none of this kind."""
-    return next((c for c in cluster.get("node", worker.name)["status"]["conditions"] if c["type"] == kind), {})
-
-
 def permitted(cluster):
     """The host devices that KubeVirt's CR permits."""
     spec = cluster.get("kubevirt", "kubevirt")["spec"]
@@ -190,7 +183,7 @@ def told(cluster, worker):
 def wait_until_said(cluster, worker, status, reason):
     """Returns when the daemon's condition of the worker is this."""
     def said():
-        found = condition(cluster, worker, "VfioDoorbellReady")
+        found = chart.condition(cluster, worker.name)
         return found.get("status"), found.get("reason")
 
     waiting.wait_for(f"{worker.name} says {reason}", lambda: said() == (status, reason), 20, evidence=lambda: str(said()),
@@ -238,7 +231,7 @@ def test_a_vm_goes_on_over_a_restart_of_the_kubelet(release, worker):
         window = vm.window()
         # Killed, so that what is told of the node from the next second on is told by its successor.
         killed = worker.run("pkill -KILL -x kubelet && date --utc +%Y-%m-%dT%H:%M:%SZ").strip()
-        wait_until_offered(release, worker, lambda: condition(release.cluster, worker, "Ready")["lastHeartbeatTime"] > killed)
+        wait_until_offered(release, worker, lambda: chart.condition(release.cluster, worker.name, "Ready")["lastHeartbeatTime"] > killed)
         vm.wait_for_reads()
         assert vm.window() == window
     wait_until_given_back(worker)
